@@ -60,7 +60,7 @@ def test_it_segments_in_three_planes(job):
 @pytest.mark.parametrize("name", ["M.empanada", "M.zip"])
 def test_what_others_would_need_torchscript_for_is_refused(job, name, capsys):
     assert run(["models", "export", str(job / "models" / "M.yaml"), str(job / name)]) == 2
-    assert "PanopticBackbone: is no network that TorchScript can hold" in capsys.readouterr().err
+    assert "PanopticBackbone: cannot be written as TorchScript" in capsys.readouterr().err
     assert not (job / name).exists()
 
 

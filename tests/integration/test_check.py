@@ -123,7 +123,7 @@ def test_what_is_advised_of_a_value_without_a_name_is_no_error_once_it_is_done(e
     assert code == 1
     (problem,) = content["problems"]
     assert problem["where"] == str(path)
-    assert 'what nobody has labelled is named "ignore": 255 under labels (nnU-Net takes 2 alone' in problem["what"]
+    assert 'whatever is unlabelled is named "ignore": 255 under labels (nnU-Net takes 2 alone' in problem["what"]
     meta = json.loads((folder / "dataset.json").read_text())
     (folder / "dataset.json").write_text(json.dumps(meta | {"labels": meta["labels"] | {"ignore": 255}}))
     code, (content,) = check(folder, tmp_path=tmp_path)

@@ -89,7 +89,7 @@ def test_what_is_wrong_is_named_and_the_rest_is_written(dataset, balls, tmp_path
     assert run(["compare", str(dataset), str(tmp_path / "nothing"), "--output", str(out)]) == 1
     printed = capsys.readouterr()
     for words in ("one.tiff", "(39, 48, 56)", "fractions", "3 channels", "several files", "no truth",
-                  "has no prediction of any of the 5 cases: counted as an empty prediction",
+                  "has no prediction of any of the 5 cases: counted as empty predictions",
                   "instancesTs nor labelsTs"):  # fmt: skip
         assert words in printed.out
     assert "Traceback" not in printed.err

@@ -53,7 +53,7 @@ def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys)
     printed = capsys.readouterr()
     text = " ".join((printed.out + printed.err).split())
     assert "line 3" in text
-    assert "there is no object 99 here (any more); the 1 row of case a after it was not done" in text
+    assert "there is no object 99 here, or no longer; the 1 row of case a after it was not done" in text
     assert set(np.unique(open_volume(results / "a.tiff").read())) == {0, 1, 4, 5}
     assert set(np.unique(open_volume(results / "b.tiff").read())) == {0, 1, 2, 4, 5}
 

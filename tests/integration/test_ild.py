@@ -246,7 +246,7 @@ def test_a_patient_is_never_on_two_sides(job, tmp_path, capsys):
     assert run(arguments) == 0
     assert json.loads((tmp_path / "w" / "split.json").read_text())["valid"] == ["CT_phantom2"]
     assert run([*arguments, "--patient_pattern", "CT_phantom"]) == 2
-    assert "a patient has one side" in capsys.readouterr().err
+    assert "each must be in one part" in capsys.readouterr().err
     split.write_text(json.dumps({"train": ["nobody"]}))
     assert run(arguments) == 2
 

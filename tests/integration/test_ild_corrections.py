@@ -134,7 +134,7 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     assert "The model segments classes without boxes too" in message
     assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in message
     assert "no record of what" not in message
-    assert "On the part that was held out" in message
+    assert "On the held-out part" in message
     train, valid = (sorted((work / "npy" / part / "gts").glob("*.npy")) for part in ("train", "valid"))
     assert (len(train), len(valid)) == (3, 1)
     assert not any((np.load(path) == IGNORED).any() for path in (*train, *valid))
@@ -164,14 +164,14 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
     for more in ((), ("--resume",)):
         assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN, *more]) == 0
         message = capsys.readouterr().err
-        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in message) is not gained
+        assert (f"no gain: keep the previous model, {kept}, and correct more" in message) is not gained
         assert json.loads((folder / "predicted" / MANIFEST).read_text())["model"] == str(kept)
         assert f", by {kept}: planewise correct {result} --worklist" in message
         assert ("CT_phantom1: done already, by the same model" in message) is bool(more)  # not predicted again
     assert "holds what was known when this training began" in message
     again = ["ild", "train", str(work), *TRAIN, "--resume", "--corrections"]
     assert run([*again, str(result), "--margin_mm", "7"]) == 2
-    assert "--margin_mm 7: the training that is resumed began with 20 (" in capsys.readouterr().err
+    assert "--margin_mm 7: the resumed training began with 20 (" in capsys.readouterr().err
     shutil.copytree(result, result.parent / "other")
     assert run([*again, str(result.parent / "other")]) == 2
     refused = f"began with those of {result / 'CT_phantom1.nii.gz'} ({work / 'corrections.json'}); give that result"
@@ -266,7 +266,7 @@ def test_a_result_of_a_dicom_series_is_corrected_and_trained_on(of_dicom, tmp_pa
     capsys.readouterr()
     assert run(["ild", "train", str(tmp_path / "round1"), "--corrections", str(of_dicom), *TRAIN]) == 0
     message = capsys.readouterr().err
-    assert "On the part that was held out" in message
+    assert "On the held-out part" in message
     patient = load_patient(tmp_path / "round1" / "npz_corrected" / "P1.npz")
     hu = canonical(tmp_path / "data" / "imagesTr" / "CT_phantom1_0000.nii.gz")
     np.testing.assert_array_equal(patient.images, apply_window(hu, *WINDOW))

@@ -333,7 +333,7 @@ def test_patients_without_a_record_are_not_mixed_with_others(data, tmp_path, cap
     assert "no record of what its slices were made from: they are used as they are" in capsys.readouterr().err
     before = content(work)
     assert prepare_ild(data, work, "--seed", "1") == 2
-    assert "that it has no record of" in capsys.readouterr().err
+    assert "that its manifest does not name" in capsys.readouterr().err
     assert content(work) == before
 
 

@@ -56,7 +56,7 @@ def test_it_trains_on_what_is_known_alone(result, capsys):
     assert f"The training starts from {result.parent / 'M.yaml'}" in text
     assert f"phantom_train1: {len(ids) - 1} objects are known" in text
     assert "phantom_train2.tiff: no object was confirmed or corrected: nothing can be learned; it is left out" in text
-    assert "On the part that was held out" in text
+    assert "On the held-out part" in text
     known = result.parent / "known"
     assert [path.name for path in (known / "instancesTr").iterdir()] == ["phantom_train1.tiff"]  # the other: nothing
     np.testing.assert_array_equal(
@@ -86,7 +86,7 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
     for more in ((), ("--resume",)):
         assert train(result, *more) == 0
         printed = capsys.readouterr().err
-        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in printed) is not gained
+        assert (f"no gain: keep the previous model, {kept}, and correct more" in printed) is not gained
         made = json.loads((models / "N_predictions" / MANIFEST).read_text())
         assert made["model"] == str(kept.with_suffix(".pth"))
         items = read_worklist(models / "N_worklist.csv")
@@ -104,12 +104,10 @@ def test_a_training_is_resumed_from_what_it_began_with(result, capsys):
     assert train(result, "--margin", "2") == 0
     capsys.readouterr()
     assert train(result, "--resume", "--margin", "5") == 2
-    assert "--margin 5: the training that is resumed began with 2 (" in capsys.readouterr().err
+    assert "--margin 5: the resumed training began with 2 (" in capsys.readouterr().err
     other = result.rename(result.with_name("other"))
     assert train(other, "--resume") == 2
-    refused = (
-        f"--corrections {other}: the training that is resumed began with those of {result / 'phantom_train1.tiff'} ("
-    )
+    refused = f"--corrections {other}: the resumed training began with those of {result / 'phantom_train1.tiff'} ("
     assert refused in capsys.readouterr().err
 
 
@@ -122,14 +120,14 @@ def test_what_cannot_be_trained_on_is_refused(result, capsys):
     assert "no object was confirmed or corrected" in capsys.readouterr().err
     assert run(["correct", str(result / "phantom_train1.tiff"), "--undo", "1"]) == 0
     assert train(result) == 2
-    assert f"all that was corrected in it was undone ({result / 'phantom_train1.tiff'})" in capsys.readouterr().err
+    assert f"all of its corrections were undone ({result / 'phantom_train1.tiff'})" in capsys.readouterr().err
     correct(result, f"phantom_train1,delete,{label}")
     (result.parent / "known").mkdir()
     assert train(result) == 2
     assert "is not a dataset made from corrections" in capsys.readouterr().err
     (result / MANIFEST).unlink()
     assert train(result) == 2
-    assert "no planewise.json beside it says which model made it" in capsys.readouterr().err
+    assert "no planewise.json beside it records its model" in capsys.readouterr().err
 
 
 def test_the_model_that_a_training_starts_from_is_not_replaced(result, capsys):
@@ -145,9 +143,7 @@ def test_what_another_app_made_is_refused(result, capsys):
     correct(result, "phantom_train1,confirm,1")
     assert run(["ild", "train", str(result.parent / "work"), "--corrections", str(result)]) == 2
     printed = capsys.readouterr().err
-    assert (
-        "was made by planewise mito predict, whose models are others; it is trained on with planewise mito" in printed
-    )
+    assert "was made by planewise mito predict, with another kind of model; train on it with planewise mito" in printed
 
 
 def test_a_training_that_is_refused_leaves_the_dataset_of_the_one_that_is_there(result, capsys):

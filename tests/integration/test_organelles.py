@@ -38,7 +38,7 @@ def rows(path):
 def test_a_model_of_three_classes_is_trained_and_used(dataset, tmp_path, capsys):
     assert run(["mito", "train", str(dataset), str(tmp_path / "m"), *SMALL, *THINGS, "--test_after_training"]) == 0
     printed = " ".join("".join(capsys.readouterr()).split())
-    assert "things, whose objects are told apart: mitochondria (1), nucleus (2); stuff: er (3)" in printed
+    assert "things, with separate objects: mitochondria (1), nucleus (2); stuff: er (3)" in printed
     model = read_model_file(tmp_path / "m" / "M.yaml")
     assert model.class_names == {1: "mitochondria", 2: "nucleus", 3: "er"}
     assert (model.thing_list, model.outputs, model.calibration) == ([1, 2], 4, None)

@@ -67,7 +67,8 @@ class MitoPredict(Options):
     trained_model: Path
     """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
     input: Path
-    """A volume; or a folder that holds volumes, the 2D slices of one volume, or a folder of slices for each volume."""
+    """A volume; or a folder that contains volumes, the 2D slices of one volume, or a folder of slices for each
+    volume."""
     output: Folder
     """Folder for {case}.tiff (the result), {case}_objects.csv and {case}_{plane}.tiff. Or the path of an .ome.zarr, for
     one volume of any size: it is streamed, with the same result, and a run that was stopped continues."""
@@ -96,22 +97,22 @@ class MitoPredict(Options):
     """Number of slices (odd) over which the median of the probabilities is taken."""
     min_size: int | None = Field(None, ge=0)
     """Smallest size of an object, in voxels. Default: a quarter of the size of the smaller objects in the model's
-    training, in voxels of this volume, and at most 500; 500, as published, if its file does not say."""
+    training, in voxels of this volume, and at most 500; 500, as published, if its file does not state it."""
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Smallest share of an object's voxels on which all three planes must agree. Default: the model's value, else 0, as
     published."""
     repair: Literal["auto", "on", "off"] = "auto"
-    """Cut an object that one plane shows whole where the two others show the same parts; {case}_objects.csv says what
-    was cut from what. auto: as the model says, else off, as published."""
+    """Cut an object that one plane shows as a whole and the two others show in the same parts; {case}_objects.csv
+    records the cuts. auto: the model's value, else off, as published."""
     confidence_volume: bool = False
-    """Write confidence/{case}.tiff too, the confidence of the object that each voxel is of, 0 to 1. That of objects is
-    in {case}_objects.csv."""
+    """Also write confidence/{case}.tiff, with the confidence of the object at each voxel, 0 to 1. The confidence of
+    each object is in {case}_objects.csv."""
     min_extent: int = Field(5, ge=0)
     """Smallest side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
     """Number of planes that must agree on a voxel."""
     published: bool = False
-    """Make objects as published, whatever the model's file says: --confidence_thr 0.5 --center_confidence_thr 0.1
+    """Make objects as published, whatever the model's file states: --confidence_thr 0.5 --center_confidence_thr 0.1
     --min_distance_object_centers 3 --median_kernel 3 --min_size 500 --min_agreement 0 --repair off --min_extent 5
     --pixel_vote_thr 2. It is refused with one of these options at another value."""
     fuse: Literal["probabilities", "votes"] | None = None
@@ -128,9 +129,9 @@ class MitoPredict(Options):
     overwrite: bool = False
     """Predict again the cases that are already done."""
     memory: str = "auto"
-    """Memory for a process, beside the network's, such as 8GB. A volume that needs more is streamed piece by piece, by
-    way of {case}.unfinished beside the result, which is the same. auto: half of the machine's memory, and at most 4GB
-    for streaming."""
+    """Memory for a process, beside the network's, such as 8GB. A volume that needs more is streamed piece by piece
+    through {case}.unfinished beside the result, with the same result. auto: half of the machine's memory, and at most
+    4GB for streaming."""
     workers: int = Field(0, ge=0)
     """With an .ome.zarr as --output: number of processes on this machine that share the work; 0: this one alone."""
     scheduler: str | None = None
@@ -179,19 +180,19 @@ class MitoSuggest(Options):
     """Choose the slices to paint next: where the planes of a model's prediction disagree and foreground is likely."""
 
     input: tyro.conf.Positional[Path]
-    """A volume, or a folder of volumes, such as a dataset's imagesTr. Slices that are painted already, in the paintedTr
-    beside it, or in its labelsTr where that has the ignore label, are not chosen again."""
+    """A volume, or a folder of volumes, such as a dataset's imagesTr. Slices that are already painted, in the paintedTr
+    beside it, or in its labelsTr if that has the ignore label, are not chosen again."""
     model: Path
     """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
     count: int = Field(5, ge=1)
-    """Slices to choose, of all volumes together."""
+    """Number of slices to choose, over all volumes."""
     plane: Plane = "xy"
     """Plane of the slices to paint."""
     output: Folder = Path("suggested")
-    """Folder for suggestions.csv, which is a work list for planewise correct too, the pictures {case}_z0012.png, and
-    predicted/ with the prediction that they follow from, as planewise mito predict leaves it."""
+    """Folder for suggestions.csv, which is also a work list for planewise correct, the pictures {case}_z0012.png, and
+    predicted/ with the prediction that they are based on, as planewise mito predict writes it."""
     axes: tuple[Plane, ...] | None = None
-    """Planes to predict in, two at least. Default: those in which the pixels of every volume are square within 20 %,
+    """Planes to predict in, at least two. Default: those in which the pixels of all volumes are square within 20 %,
     whatever planes the model was trained in."""
     channel: int | None = Field(None, ge=0)
     """Channel to segment, counted from 0, for images with several: the file {case}_000N, or one within the file."""
@@ -204,7 +205,7 @@ class MitoSuggest(Options):
     memory: str = "auto"
     """Memory for a process, beside the network's, such as 8GB; see planewise mito predict."""
     overwrite: bool = False
-    """Predict again what is predicted already."""
+    """Predict again the volumes that are already predicted."""
 
     _axes = field_validator("axes")(distinct_planes)
     _intensity = field_validator("intensity")(low_and_high)

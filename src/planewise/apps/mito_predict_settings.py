@@ -87,7 +87,8 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
 
 def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:
     """Return how slices become objects; ``several``: the classes, where there are several."""
-    assert options.min_size is not None and options.confidence_thr is not None, "see settled, VolumeToPredict.sized"
+    assert options.min_size is not None, "see VolumeToPredict.sized"
+    assert options.confidence_thr is not None, "see settled"
     return GroupingOptions(
         confidence=options.confidence_thr,
         centre_threshold=options.center_confidence_thr,

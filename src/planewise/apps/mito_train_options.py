@@ -26,11 +26,11 @@ class MitoTrain(Options):
     was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the result,
     and ends with what it gained and the next work list."""
     margin: int = Field(48, ge=0)
-    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on. A small
+    """With --corrections: voxels around a confirmed object in which background counts as truth too. A small
     margin teaches little about background; a large one may count missed objects nearby as background."""
     image: Path | None = None
-    """With --corrections: the image, or a folder of images named as the labels are. Default: those that the results
-    were made from."""
+    """With --corrections: the image, or a folder of images with the same names as the labels. Default: those that the
+    results were made from."""
     # pydantic owns the name model_config
     base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
     """Base model: the path of its YAML or .empanada archive, or a name such as MitoNet_v1, whose weights are
@@ -38,25 +38,25 @@ class MitoTrain(Options):
     model_name: Name = "FinetunedMitoNet"
     """Name of the fine-tuned model."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
-    """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
-    objects. Needed where there are several classes, unless all are trained: --things."""
+    """If the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
+    objects. Needed if there are several classes, unless all are trained with --things."""
     things: tuple[str, ...] = ()
-    """Train all classes of dataset.json together, not one: those named here are things, whose objects are told apart,
-    such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr says the class of each voxel,
-    instancesTr, if it is there, the objects. none: no class is, and each voxel's class is all that is learned. Not
-    needed where the base model has the same several classes."""
+    """Train all classes of dataset.json together, not one: those named here are things, which have separate objects,
+    such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr gives the class of each voxel,
+    instancesTr, if it exists, the objects. none: no class is a thing, and only the class of each voxel is learned. Not
+    needed if the base model has the same classes."""
     iterations: int | None = Field(None, ge=1)
-    """Optimiser steps; default 1000. With --resume, a larger number than before continues the training."""
+    """Optimiser steps; default 1000. With --resume, a larger number continues the training."""
     minutes: float | None = Field(None, gt=0)
     """Instead of --iterations: as many steps as fit into this time, all rounds of --self_training included, estimated
-    from the first few and printed. With --resume, as many as were chosen then."""
+    from the first few and printed. With --resume, the number chosen before."""
     self_training: int = Field(0, ge=0)
     """Rounds in which the model labels unpainted voxels (the ignore label) where its planes agree, and is trained
     further on them for half as many steps; they end when the validation score no longer improves."""
     batch_size: int = Field(16, ge=2)
-    """Crops in a step, shared between devices."""
+    """Crops in each step, shared between devices."""
     learning_rate: float | None = Field(None, gt=0)
-    """Peak of the OneCycle schedule. Default: what the base model's YAML says, which for MitoNet is 0.003."""
+    """Peak of the OneCycle schedule. Default: the value in the base model's YAML, for MitoNet 0.003."""
     patch_size: int = Field(256, ge=16)
     """Side of the square crops, in pixels."""
     finetune_layer: Literal["none", "stage4", "stage3", "stage2", "stage1", "all"] = "all"
@@ -67,15 +67,16 @@ class MitoTrain(Options):
     """A folder of the hub (config.json, model.safetensors), or a hub id, whose weights the encoder starts from; the
     rest starts from random ones. For base models whose encoder is one of transformers', see docs/backbones.md."""
     train_planes: tuple[Plane, ...] | None = None
-    """Planes to cut training slices in. Default: those in which the pixels of every case are square within 20 %."""
+    """Planes to cut training slices in. Default: those in which the pixels of all cases are square within 20 %."""
     skip_conversion: bool = False
-    """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
+    """Use existing 2D slices; if they have a record, it must name this dataset and these options."""
     channel: int | None = Field(None, ge=0)
     """Channel to train on, counted from 0, for images with several: the file {case}_000N, or one within the file."""
     ignore_geometry: bool = False
-    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
+    """Match image and labels voxel by voxel, and ignore spacing, origin and direction in the files."""
     output_data_path: Folder | None = None
-    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
+    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if that holds
+    others."""
     test_after_training: bool = False
     """Predict imagesTs and evaluate against instancesTs."""
     test_axes: tuple[Plane, ...] | None = None
@@ -88,7 +89,7 @@ class MitoTrain(Options):
     """Continue from the last checkpoint. A finished training continues with more --iterations, after a
     warm-up."""
     overwrite: bool = False
-    """Replace a model of this name."""
+    """Replace an existing model of this name."""
     checkpoint_interval: int = Field(100, ge=1)
     """Steps between validations, each with a checkpoint."""
     seed: int = Field(0, ge=0)

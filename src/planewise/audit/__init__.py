@@ -1,1 +1,1 @@
-"""Audits: a few items of a result, drawn at random and corrected, give its findings intervals that hold."""
+"""Audits: from a few items of a result, drawn at random and corrected, its findings get valid confidence intervals."""

@@ -1,7 +1,7 @@
-"""Which units of a population are drawn: at random, with probabilities that are known before anything is corrected.
+"""Draws units of a population at random, with probabilities that are known before anything is corrected.
 
-A population is a row of units in an order in which neighbours are alike: slices along the axis, boxes through the
-volume, objects from the least certain and smallest on. It is cut into strata, and each gives items at random.
+A population is a sequence of units in which neighbours are similar: slices along the axis, boxes through the volume,
+objects by increasing certainty and size. It is divided into strata, and items are drawn from each at random.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 Design = Literal["stratified", "systematic"]
-ITEMS_A_STRATUM = 7  # fewer follow the result more closely, but can miss where it changes, and then say too little
+ITEMS_A_STRATUM = 7  # with fewer, strata follow the result more closely, but can miss changes within it
 
 
 @dataclass(frozen=True)

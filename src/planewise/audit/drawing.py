@@ -1,4 +1,4 @@
-"""Draws the items of one case, and writes them."""
+"""Draws and writes the items of one case."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from planewise.audit.population import (
 )
 from planewise.errors import PlanewiseError
 
-SLICES_BESIDE = 2  # on either side of a slice that is to be corrected
+SLICES_BESIDE = 2  # on either side of a slice to correct
 MOST_CONTEXT = 2  # sides of a box
 
 Sides = tuple[int, int, int]
@@ -33,7 +33,8 @@ Sides = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is drawn of each case: items by kind, and how. ``box``, ``context``: voxels (z, y, x), None by the objects.
+    """What is drawn from each case: items by kind, and how. ``box``, ``context``: voxels (z, y, x), None: by the
+    objects.
 
     ``confidence``: by the ids of the case's objects; empty if unknown.
     """
@@ -63,7 +64,7 @@ def populations_of(source: Source, wanted: Wanted) -> tuple[list[Population], fl
             confidence = wanted.confidence or {}
             unknown = sorted(set(objects.labels.tolist()) - confidence.keys()) if confidence else []
             if unknown:
-                raise PlanewiseError(f"--confidence: has no row for object {unknown[0]}; every object needs one")
+                raise PlanewiseError(f"--confidence: has no row for object {unknown[0]}; each object needs one")
             if len(objects.labels):
                 populations.append(objects_in_order(objects, confidence, source.labels.shape))
             populations.append(missed_in(boxes))
@@ -127,7 +128,7 @@ def _item(
 
 
 def _around(place: tuple[slice, slice, slice], objects: Objects) -> Sides:
-    """Return how much context shows where most objects begin: as far as nine in ten of them reach, or half a box."""
+    """Return the context that shows where most objects begin: the extent of nine in ten of them, or half a box."""
     sides = np.array([part.stop - part.start for part in place])
     extents = objects.upper - objects.lower
     reach = np.quantile(extents, 0.9, axis=0) if len(extents) else np.zeros(3)

@@ -1,4 +1,4 @@
-"""From a plan and what came back of its items to findings: a number, its interval, and what the masks alone say."""
+"""Computes findings from a plan and its corrected items: a number, its interval, and the value from the masks alone."""
 
 import math
 from dataclasses import dataclass, replace
@@ -30,10 +30,10 @@ class Finding:
     """One number of an audit.
 
     ``what``: the class, or objects. ``scope``: of one ``unit`` (animal, patient), of "all" of them together, of the
-    "population" that they are a sample of, or the "difference" between two conditions (``unit`` names them).
-    ``masks``: what the masks alone say, with an interval where they give one; ``plain``: what the corrected items alone
-    say. ``more``: items that would halve the interval, None if no number of them would. ``n``: items, for a population
-    or a difference units.
+    "population" that they are a sample of, or the "difference" between two conditions (``unit`` names them). ``masks``:
+    the value from the masks alone, with an interval if they give one; ``plain``: the value from the corrected items
+    alone. ``more``: further items that would halve the interval, None if no number would. ``n``: the number of items
+    or, for a population or a difference, of units.
     """
 
     quantity: str
@@ -55,8 +55,8 @@ NOTHING = Estimate(*[math.nan] * 5)
 
 @dataclass(frozen=True)
 class _Number:
-    """A quantity of some cases: ``over``, and ``under`` for a ratio of two estimates; ``scale`` to its measure, of
-    which there can be at most ``most``."""
+    """A quantity of some cases: ``over``, and ``under`` for a ratio of two estimates; ``scale``: the factor to its
+    measure, which can be at most ``most``."""
 
     over: list[Part]
     under: list[Part] | None
@@ -75,7 +75,8 @@ class _Number:
         return top / bottom * self.scale if bottom else math.nan
 
     def ends(self) -> tuple[float, float, float]:
-        """Return between which values the estimate lies, whatever skipped items hold, and in the middle itself."""
+        """Return the bounds of the estimate for all possible contents of skipped items, and the middle of the
+        bounds."""
         value = (estimate(self.over) if self.under is None else ratio(self.over, self.under)).value * self.scale
         if self.under is None:
             ends = [sum(_total(part, which) for part in self.over) for which in ("low", "high")]
@@ -97,7 +98,7 @@ class _Number:
 
 
 def _amount(estimated: Estimate, most: float) -> Estimate:
-    """Return an estimate of what cannot be negative, nor more than ``most``."""
+    """Return the estimate, limited to the range from 0 to ``most``."""
     if math.isnan(estimated.low):
         return estimated
     low, high = (min(max(end, 0.0), most) for end in (estimated.low, estimated.high))
@@ -187,7 +188,8 @@ def _of_groups(finding: Finding, groups: list[list[_Number]]) -> Finding:
 
 
 def _more_of_units(groups: list[list[_Number]], estimated: Estimate, items: int) -> int | None:
-    """Return how many more items would halve an interval between units; None if it is the units that differ."""
+    """Return how many more items would halve an interval between units; None if the units themselves differ too
+    much."""
     if math.isnan(estimated.half_width) or estimated.se == 0:
         return None
     audit = 0.0
@@ -236,7 +238,7 @@ def _variables(quantity: str) -> tuple[str, ...]:
 
 
 def measure_of(quantity: str, length: str) -> str:
-    """Return what a quantity is measured in, in volumes whose voxels are measured in ``length``."""
+    """Return the measure of a quantity for volumes whose voxels are measured in ``length``."""
     volume = {"um": "µm³", "mm": "mm³"}.get(length, "voxels")
     return {
         "volume_fraction": "%",

@@ -1,14 +1,14 @@
-"""Items as files: plain volumes with their context, for any program, and what comes back of them.
+"""Items as files: plain volumes with their context, which any program can correct, and their reading back.
 
 ::
 
     images/{item}_0000.tiff   the image (NIfTI where the result is)
-    labels/{item}.tiff        what the masks say: to be corrected
-    drawn/{item}.tiff         the same, as it was drawn: left as it is
+    labels/{item}.tiff        the masks, to be corrected
+    drawn/{item}.tiff         the same as drawn, not to be changed
     answers.csv               a row for each item: done, or numbers in place of corrected labels
 
 An item is corrected if its labels were changed, if ``done`` is yes, or where a number was written into answers.csv;
-else it was skipped, and nothing is taken from it.
+else it was skipped, and does not count.
 """
 
 import csv
@@ -89,7 +89,7 @@ def write_item(folder: Path, item: Item, source: Source, ending: str) -> Item:
 
 
 def _at(volume: Volume, crop: tuple[slice, ...]) -> Volume:
-    """Return a volume like ``volume`` whose first voxel is that of ``crop``; its voxels are yet to come."""
+    """Return a volume with the geometry of ``crop`` in ``volume``, still without voxels."""
     steps = np.array([part.start * spacing for part, spacing in zip(crop, volume.spacing)])
     z, y, x = (np.array(volume.origin) + np.asarray(volume.direction) @ steps).tolist()
     return replace(volume, origin=(z, y, x))
@@ -113,7 +113,7 @@ def _shown(place: list[list[int]]) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back of an item: by variable the true number; none of what was skipped. ``by``: labels or CSV."""
+    """The answer for an item: the true number by variable, empty if it was skipped. ``by``: labels or CSV."""
 
     item: Item
     values: dict[str, float] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Answer:
 def read_items(
     plan: Plan, folder: Path, answers: Path, advance: Callable[[int, str], None]
 ) -> tuple[list[Answer], list[Problem]]:
-    """Read what came back of every item; what cannot be used of one is a problem, and the item counts as skipped.
+    """Read the answers for all items; an item with an unusable answer is a problem, and counts as skipped.
 
     Raises PlanewiseError if ``answers`` cannot be used, or an item as it was drawn no longer exists.
     """
@@ -139,8 +139,8 @@ def read_items(
         changed = [name for name, before in item.files.items() if fingerprint(folder / name) != before]
         if changed:
             raise PlanewiseError(
-                f"{folder / changed[0]}: is not what was drawn for item {item.name}; an audit holds only for what was "
-                f"drawn: put the file back (corrections belong into {LABELS})"
+                f"{folder / changed[0]}: is not what was drawn for item {item.name}; an audit is valid only for what "
+                f"was drawn: put the file back (corrections belong into {LABELS})"
             )
         try:
             answers_read.append(_answer(item, case, plan, folder, rows.get(item.name, {})))
@@ -183,7 +183,8 @@ def _answer(item: Item, case: CaseRecord, plan: Plan, folder: Path, row: dict[st
 
 
 def _read(path: Path) -> np.ndarray:
-    """Return the labels of an item as they were written, however another program turned them when it saved them."""
+    """Return the labels of an item in the written orientation, even if another program saved them in a different
+    one."""
     return np.asarray(to_canonical(read_labels(path), labels=True).voxels)
 
 
@@ -210,7 +211,7 @@ def _measure(
         measured = measure_box(labels, crop, list(item.elsewhere))
         cut = reaches_out(labels, crop, [i for i in starts_in(labels, crop) if i not in item.elsewhere])
     cut = [label for label in cut if label]
-    note = f"objects {', '.join(map(str, cut))} reach the end of what is shown, and are taken as they are shown"
+    note = f"objects {', '.join(map(str, cut))} reach the edge of the context, and are counted as shown"
     return measured, (note,) if cut else ()
 
 
@@ -225,8 +226,8 @@ def _number(row: dict[str, str], variable: str, item: Item) -> float:
         )
     if number % 1:
         raise PlanewiseError(
-            f"{ANSWERS}: {variable} is {row[variable]!r}, and must be a whole number: write it without marks between "
-            "its digits"
+            f"{ANSWERS}: {variable} is {row[variable]!r}, and must be a whole number: write it without separators "
+            "between its digits"
         )
     return number
 
@@ -254,7 +255,7 @@ def _read_answers(path: Path, plan: Plan) -> dict[str, dict[str, str]]:
 
 
 def mark_done(folder: Path, plan: Plan, done: dict[str, str]) -> None:
-    """Write into the table of answers which items are ``done``: "yes", "no", or nothing; all else in it stays."""
+    """Write into the table of answers which items are ``done`` ("yes", "no" or ""); all else in it stays."""
     path = folder / ANSWERS
     rows = _read_answers(path, plan)
     marked = {name: row | ({"done": done[name]} if name in done else {}) for name, row in rows.items()}
@@ -268,12 +269,12 @@ def mark_done(folder: Path, plan: Plan, done: dict[str, str]) -> None:
 
 
 def _padded(name: str) -> str:
-    """Return an item's name with the zeros that a spreadsheet takes for superfluous."""
+    """Return an item's name with the leading zeros that a spreadsheet removes."""
     return name.zfill(3) if name.isdecimal() else name
 
 
 def variables_of(items: Iterable[Item]) -> list[str]:
-    """Return the variables of all items, in the order in which they first come."""
+    """Return the variables of all items, in the order of first appearance."""
     return list(dict.fromkeys(variable for item in items for variable in item.masks))
 
 
@@ -289,7 +290,7 @@ def read_picture(folder: Path, item: Item, ending: str) -> tuple[np.ndarray | No
 
 
 def shown_slice(item: Item, labels: np.ndarray, drawn: np.ndarray) -> int:
-    """Return the slice of an item's crop that tells most: that in which most was changed, else the fullest."""
+    """Return the most informative slice of an item's crop: the one with most changes, else with most labels."""
     (start, stop), low = item.place[0], item.crop[0][0]
     inside = slice(start - low, stop - low)
     changed = (labels != drawn)[inside].sum(axis=(1, 2))

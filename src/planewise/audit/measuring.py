@@ -1,4 +1,4 @@
-"""What labels say of one item, drawn or corrected: the same rules for both."""
+"""Measures the labels of one item, drawn or corrected, by the same rules."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ Measured = dict[str, float]
 
 @dataclass(frozen=True)
 class Crop:
-    """Where an item lies in the crop that is written of it. ``place``: the item; ``open``: by axis, whether the volume
-    continues before and behind the crop."""
+    """The position of an item in its crop. ``place``: the item; ``open``: by axis, whether the volume continues before
+    and behind the crop."""
 
     place: Box
     open: tuple[tuple[bool, bool], ...]
@@ -29,7 +29,7 @@ def starts_in(labels: np.ndarray, crop: Crop) -> list[int]:
 
 
 def reaches_out(labels: np.ndarray, crop: Crop, ids: list[int]) -> list[int]:
-    """Return those of ``ids`` that reach a face of the crop behind which the volume continues."""
+    """Return the ``ids`` of objects that reach a face of the crop beyond which the volume continues."""
     faces = [
         np.take(labels, 0 if end == 0 else -1, axis=axis).ravel()
         for axis, goes_on in enumerate(crop.open)
@@ -41,7 +41,7 @@ def reaches_out(labels: np.ndarray, crop: Crop, ids: list[int]) -> list[int]:
 
 
 def measure_box(labels: np.ndarray, crop: Crop, elsewhere: list[int]) -> Measured:
-    """Return the objects that begin in the item, but those that begin ``elsewhere``, and the voxels in it."""
+    """Return the objects that begin in the item, except those that begin ``elsewhere``, and the voxels in it."""
     begins = [label for label in starts_in(labels, crop) if label not in elsewhere]
     return {OBJECTS: float(len(begins)), VOXELS: float(np.count_nonzero(labels[crop.place]))}
 
@@ -49,7 +49,7 @@ def measure_box(labels: np.ndarray, crop: Crop, elsewhere: list[int]) -> Measure
 def measure_object(labels: np.ndarray, drawn: np.ndarray, label: int) -> Measured:
     """Return how many objects belong to the predicted one, and their voxels.
 
-    An object belongs to the predicted one of which it holds most voxels; of those alike to that with the lowest id.
+    An object belongs to the predicted one of which it has most voxels; in a tie, to the one with the lowest id.
     """
     inside = (labels > 0) & (drawn > 0)
     pairs, counts = np.unique(np.stack([labels[inside], drawn[inside]]), axis=1, return_counts=True)

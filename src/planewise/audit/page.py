@@ -22,7 +22,7 @@ from planewise.volumes.json_files import finite, write_json
 from planewise.volumes.slices import shrink
 
 PAGE, CSV, JSON = "audit.html", "audit.csv", "audit.json"
-SCOPES = ("difference", "population", "all", "unit")  # the most telling first
+SCOPES = ("difference", "population", "all", "unit")  # most important first
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Picture:
 def write_audit(plan: Plan, answers: list[Answer], findings: list[Finding], folder: Path, output: Path) -> Path:
     """Write the report into ``output``, print its table, and return the path of the page.
 
-    ``folder``: of the plan and its items. Raises PlanewiseError if the disk refuses.
+    ``folder``: of the plan and its items. Raises PlanewiseError if the report cannot be written.
     """
     sentences = [sentence(finding, plan, answers) for finding in findings]
     _write_csv(output / CSV, findings)
@@ -172,7 +172,7 @@ def _shown(plan: Plan, answer: Answer, folder: Path) -> dict[str, Any]:
 
 
 def _named(variable: str, item: Item) -> str:
-    """Return what is counted in an item: of a slice the pixels of a class."""
+    """Return what is counted in an item; in a slice, the pixels of a class."""
     return f"{variable}, pixels" if item.kind == "slice" else variable
 
 

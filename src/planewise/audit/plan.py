@@ -1,12 +1,12 @@
-"""A plan: which items were drawn, with what probabilities, from what; written before anything is corrected.
+"""A plan: which items were drawn, with which probabilities and from which files; written before any correction.
 
 ::
 
-    plan.json   when, from which files (fingerprints), with which seed; of each population its strata; every item; and
-                a signature: each item's link is the hash of its record and of the link before it, from the head on
+    plan.json   date, files (fingerprints) and seed; the strata of each population; all items; and a signature: each
+                item's link is the hash of its record and of the previous link, starting from the head
 
-What is changed later in the plan breaks the chain; an item exchanged with a chain made anew is not what the seed draws;
-and a signature that was written down elsewhere shows a plan that was made anew.
+A later change of the plan breaks the chain; an item exchanged together with a new chain is not what the seed draws; and
+a signature that was noted elsewhere reveals a plan that was made again.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ PLAN = "plan.json"
 class Item:
     """One unit that was drawn.
 
-    ``place``, ``crop``: half-open boxes ((z, z), (y, y), (x, x)) in the case's volume, canonical; ``crop`` is what was
-    written of it, with its context. ``masks``, ``most``: by variable, what the masks say, and the most that can be.
-    ``label``: of an object, its id. ``elsewhere``: ids that seem to begin in the item, as the crop does not show where
-    they do. ``files``: fingerprints of what was written of it, but of the labels that are to be corrected.
+    ``place``, ``crop``: half-open boxes ((z, z), (y, y), (x, x)) in the case's volume, canonical; ``crop`` is the
+    written part, with its context. ``masks``, ``most``: by variable, the masks' value and the largest possible one.
+    ``label``: the id of an object. ``elsewhere``: ids that seem to begin in the item only because the crop does not
+    show their beginning. ``files``: fingerprints of the item's files, without the labels to correct.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Item:
 
 @dataclass(frozen=True)
 class PopulationRecord:
-    """A population of a case: its strata, and by variable the masks' total, and the largest of a unit."""
+    """A population of a case: its strata, and by variable the masks' total and the largest value of a unit."""
 
     case: str
     kind: Kind
@@ -121,7 +121,7 @@ class Plan:
 
 
 def drawn_from(seed: int, design: Design, case: str, kind: Kind, strata: list[tuple[int, int, int]]) -> list[Stratum]:
-    """Draw from the strata (start, stop, items) of one population: what the seed decides, and nothing else."""
+    """Draw from the strata (start, stop, items) of one population; the result depends only on the seed."""
     return draw(design_of(kind, design), strata, generator(seed, case, kind))
 
 
@@ -138,7 +138,7 @@ def write_plan(plan: Plan, folder: Path) -> None:
 
 
 def read_plan(folder: Path) -> Plan:
-    """Read a plan. Raises PlanewiseError if it is none, was changed, or its items are not those that its seed draws."""
+    """Read a plan. Raises PlanewiseError if it is not a plan, was changed, or its items do not follow from its seed."""
     path = folder / PLAN
     if not path.is_file():
         raise PlanewiseError(f"{folder}: holds no {PLAN}; give the folder that planewise audit plan made")

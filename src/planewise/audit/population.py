@@ -1,6 +1,6 @@
-"""What the masks say of every unit of a case: of each slice, box or object. Read slab by slab, once.
+"""Measures the masks in all units of a case: each slice, box or object. Volumes are read once, slab by slab.
 
-An object belongs to the box in which its first voxel lies, in the order z, y, x: every object to one box, as in the
+An object belongs to the box in which its first voxel lies, in the order z, y, x: so each object has one box, as in the
 disector (Sterio 1984, doi:10.1111/j.1365-2818.1984.tb02501.x; Gundersen 1986, doi:10.1111/j.1365-2818.1986.tb02764.x).
 """
 
@@ -33,7 +33,7 @@ Classes = dict[str, tuple[int, ...] | None]  # values by name; None: every value
 
 @dataclass(frozen=True)
 class Source:
-    """A case's volumes, canonical and in one space. ``within``: only where it is above 0 anything counts."""
+    """A case's volumes, canonical and in one space. Only voxels where ``within`` is above 0 count."""
 
     labels: Volume
     image: Volume | None
@@ -67,8 +67,8 @@ def open_source(
 class Population:
     """The units of one kind of a case, in the order in which strata are cut.
 
-    ``places``: the box of each unit in the volume. ``masks``: by variable, what the masks say of each unit (n,);
-    ``most``: the most that a unit can hold of it (n,). ``labels``: of objects, their ids.
+    ``places``: the box of each unit in the volume. ``masks``: by variable, the masks' value for each unit (n,);
+    ``most``: the largest value possible in a unit (n,). ``labels``: the ids of objects.
     """
 
     kind: Kind
@@ -83,7 +83,8 @@ class Population:
 
     @property
     def weights(self) -> np.ndarray:
-        """Return how much each unit weighs when strata are cut: a box the objects in it and those of a mean box."""
+        """Return the weight of each unit for stratification: for a box, its number of objects plus that of a mean
+        box."""
         if self.kind != "box" or not self.masks[OBJECTS].any():
             return np.ones(self.size)
         return self.masks[OBJECTS] + self.masks[OBJECTS].mean()
@@ -154,8 +155,8 @@ def box_edges(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the edges along z, y, x that cut a volume into boxes of about ``sides`` voxels.
 
-    By default near to cubes, as many as hold ``OBJECTS_A_BOX`` objects on average, but at least ``BOXES_AN_ITEM`` for
-    each item.
+    By default they are nearly cubes, so many that they hold ``OBJECTS_A_BOX`` objects on average, but at least
+    ``BOXES_AN_ITEM`` for each item.
     """
     wanted = max(BOXES_AN_ITEM * items, objects / OBJECTS_A_BOX)
     extents = [side * spacing for side, spacing in zip(volume.shape, volume.spacing)]
@@ -204,22 +205,22 @@ def _back_and_forth(depth: int, height: int, width: int) -> list[tuple[int, int,
 
 
 def by_content(boxes: Population) -> tuple[Population, np.ndarray]:
-    """Return the boxes from those without objects on, and where each of them stood (n,); alike ones stay in order."""
+    """Return the boxes sorted by their number of objects, and their former positions (n,); the sort is stable."""
     order = np.argsort(boxes.masks[OBJECTS], kind="stable")
     masks, most = ({name: values[order] for name, values in of.items()} for of in (boxes.masks, boxes.most))
     return replace(boxes, places=[boxes.places[i] for i in order], masks=masks, most=most), order
 
 
 def missed_in(boxes: Population) -> Population:
-    """Return the boxes as they are asked for objects that the masks miss: of those they say that there are none."""
+    """Return the boxes as units for missed objects, of which the masks' value is 0."""
     nothing = {variable: np.zeros(boxes.size) for variable in boxes.masks}
     return Population("missed", boxes.places, nothing, boxes.most)
 
 
 def objects_in_order(objects: Objects, confidence: dict[int, float], shape: tuple[int, int, int]) -> Population:
-    """Return the predicted objects, from the least certain third on, and of those alike in that from the smallest on.
+    """Return the predicted objects by thirds of certainty, least certain first, and by increasing size within them.
 
-    Objects without a confidence come with the most certain.
+    Objects without a confidence are placed with the most certain ones.
     """
     certain = np.array([confidence.get(label, math.inf) for label in objects.labels.tolist()])
     known = certain[np.isfinite(certain)]

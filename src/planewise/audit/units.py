@@ -1,4 +1,4 @@
-"""Between units: animals or patients, whose estimates are the sample, never their items."""
+"""Statistics between units, animals or patients: their estimates are the sample, never their items."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from planewise.audit.estimators import Estimate, quantile
 
 @dataclass(frozen=True)
 class Units:
-    """Estimates of units (n,), and between which each lies: the same where nothing was skipped."""
+    """Estimates of units (n,), as a lower and an upper bound, which are equal if no item was skipped."""
 
     low: np.ndarray
     values: np.ndarray
@@ -25,7 +25,7 @@ class Units:
 def mean_of(units: Units) -> Estimate:
     """Return the mean over the population that units are a sample of, by Student's t between the units.
 
-    That estimates have an error each is in the spread between them, if they are unbiased and independent.
+    The errors of single estimates are contained in the spread between them, if they are unbiased and independent.
     """
     low, high = units.low, units.high
     centre, (spread, doubt) = float(units.values.mean()), _spread(units)
@@ -36,7 +36,7 @@ def mean_of(units: Units) -> Estimate:
 
 
 def difference_of(first: Units, second: Units) -> Estimate:
-    """Return the mean of ``second`` less that of ``first``, by Welch's t (1947, doi:10.1093/biomet/34.1-2.28).
+    """Return the mean of ``second`` minus that of ``first``, by Welch's t (1947, doi:10.1093/biomet/34.1-2.28).
 
     The units, not their items, are the sample.
     """

@@ -1,4 +1,4 @@
-"""Findings in words: as a sentence for a paper, and the method behind them."""
+"""Findings as text: a sentence for a paper, and the description of the method."""
 
 import math
 from collections import Counter
@@ -71,7 +71,7 @@ def _measured(value: float, finding: Finding) -> str:
 
 
 def _signed(value: float, finding: Finding) -> str:
-    """Return a difference as so much more, or less; of shares in percentage points, which are not percent of either."""
+    """Return a difference as "... more" or "... less"; for shares in percentage points."""
     measure = "percentage points" if finding.measure == "%" else finding.measure
     size = f"{number(abs(value), finding.estimate.half_width)} {measure}".strip()
     return f"{size} {'more' if value >= 0 else 'less'}"
@@ -103,7 +103,7 @@ def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
         corrected = f"of which {finding.items - finding.skipped} were corrected"
         covered = f"the interval allows for anything in the {finding.skipped} skipped"
         how = f"estimated from the segmentation and {items}, {corrected} (difference estimator; {covered})"
-    return f"{head}, {how}; the segmentation alone says {alone}."
+    return f"{head}, {how}; the segmentation alone gives {alone}."
 
 
 def _kinds(finding: Finding, plan: Plan) -> str:

@@ -1,1 +1,1 @@
-"""Corrections of a label volume: actions on its objects, each journalled before it is applied, undone byte for byte."""
+"""Corrections of a label volume: actions on its objects, journalled before they are applied, undone byte for byte."""

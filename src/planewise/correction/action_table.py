@@ -1,4 +1,4 @@
-"""A CSV of actions: what is done to which case, in the order of its rows.
+"""A CSV of actions, which are applied to cases in the order of its rows.
 
 ::
 
@@ -11,7 +11,7 @@
     a,paint,2 object 7,               in classes/: class 2 for all voxels of object 7 of the volume beside
     a,new,ball 10 20 30 5,            an object that was missed; a box likewise
     a,segment,2 box 40 41 9 30 9 30,  class, box in one slice: the model that made the result makes the mask; then
-                                      maybe points "in 40 12 12", "out 40 11 29"; or "line 40 12 12 40 20 20", along
+                                      optional points "in 40 12 12", "out 40 11 29"; or "line 40 12 12 40 20 20", along
                                       it; "through" at the end: on through the slices above and below
     a,confirm,3 5,                    these are right; "confirm,box 0 4 10 20 10 20": all in the box is
     a,done,,a: merge 7                this item of the work list is finished; skip: it is left out
@@ -76,7 +76,7 @@ class Step:
 
 
 def read_steps(path: Path) -> list[Step]:
-    """Read a CSV of actions. Raises PlanewiseError naming every row that is none, or if there are no rows."""
+    """Read a CSV of actions. Raises PlanewiseError naming all invalid rows, or if there are no rows."""
     steps, wrong = [], []
     for line, row in enumerate(read_table(path, COLUMNS, f"it must be {','.join(COLUMNS)}, maybe with item"), 2):
         try:
@@ -115,7 +115,7 @@ def _step(line: int, row: dict[str, str]) -> Step:
 
 
 def _arguments(action: str, words: list[str]) -> dict[str, object]:
-    """Return what an action's arguments say. Raises ValueError or IndexError if they do not fit."""
+    """Parse an action's arguments. Raises ValueError or IndexError if they do not fit."""
     if action == "split":
         label, *points = map(int, words)
         if len(points) != 6:

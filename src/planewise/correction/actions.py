@@ -1,6 +1,6 @@
-"""The actions: what each does to the labels, as changes block by block. Nothing here writes.
+"""The actions and their effects on the labels, as changes block by block. Nothing here writes files.
 
-Each is one frozen model, which is what the journal, a CSV and Python all say. The same action on the same labels gives
+Each action is one frozen model, used alike by the journal, the CSV and Python. The same action on the same labels gives
 the same voxels.
 """
 
@@ -28,7 +28,7 @@ Label = Annotated[int, Field(ge=1, le=LARGEST)]
 
 @dataclass(frozen=True)
 class Labels:
-    """What an action sees: the voxels, the objects, and the id that a new one gets."""
+    """The input of an action: the voxels, the objects, and the id for a new object."""
 
     canvas: Canvas
     objects: Objects
@@ -37,7 +37,7 @@ class Labels:
     def box(self, label: int, action: str) -> Box:
         """Return where an object lies. Raises PlanewiseError if there is none."""
         if label not in self.objects:
-            raise PlanewiseError(f"{action}: there is no object {label} here (any more)")
+            raise PlanewiseError(f"{action}: there is no object {label} here, or no longer")
         return self.objects[label].box
 
     def within(self, box: Box) -> Box:
@@ -48,7 +48,7 @@ class Labels:
     def refuse_beyond(self, box: Box, action: str, what: str) -> None:
         """Raise PlanewiseError if ``what``, which takes up a box, holds no voxel or is not all in the volume.
 
-        Cut off in silence, axes in another order would look like a smaller box.
+        If it were cut silently, axes in a wrong order would look like a smaller box.
         """
         if any(start >= stop for start, stop in box):
             raise PlanewiseError(f"{action}: {what} holds no voxel; each side goes from its first to before its last")
@@ -68,7 +68,7 @@ class _Action(BaseModel):
         return iter(())
 
     def right(self, labels: Labels) -> tuple[int, ...]:
-        """Return the objects that are taken for right after the action."""
+        """Return the objects that count as right after the action."""
         return ()
 
 
@@ -93,8 +93,8 @@ class Merge(_Action):
 class Split(_Action):
     """An object becomes two: a watershed on the distance from its surface, from a point in each part.
 
-    Distances are in the volume's unit. The part of ``first`` keeps the id, and so does what hangs together with neither
-    point; the other gets a new one. (Seeded watershed: Beucher and Meyer 1993, in Mathematical Morphology in Image
+    Distances are in the volume's unit. The part of ``first`` keeps the id, and so do pieces connected with neither
+    point; the other part gets a new one. (Seeded watershed: Beucher and Meyer 1993, in Mathematical Morphology in Image
     Processing, chapter 12.)
     """
 
@@ -145,7 +145,7 @@ class Delete(_Action):
 
 
 class Ball(BaseModel):
-    """A ball around a voxel: ``radius`` in voxels along x, as long along the other axes in the volume's unit."""
+    """A ball around a voxel: ``radius`` in voxels along x, and the same length along the other axes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     centre: Place
@@ -202,7 +202,7 @@ class Voxels(BaseModel):
 
 
 class _Painted(_Action):
-    """Voxels get a label, whatever they have now."""
+    """Voxels get a label, whatever their present one is."""
 
     action: str
     where: Ball | Voxels
@@ -224,16 +224,16 @@ class _Painted(_Action):
 
 
 class Paint(_Painted):
-    """Voxels get a label, whatever they have now: an object's, 0, or with None that of a new object."""
+    """Voxels get a label, whatever their present one is: an object's, 0, or with None that of a new object."""
 
     action: Literal["paint"] = "paint"
 
 
 class Segment(_Painted):
-    """A mask that a model made of what was drawn becomes of a class; 0 makes background of it.
+    """A mask that a model made from a drawing gets a class; 0 makes it background.
 
-    The mask is what is kept, so that the model is not needed to do it again; ``drawn`` and ``model`` (its name, and
-    the sha256 of its file) say where it came from.
+    The mask itself is stored, so that the model is not needed to repeat the action; ``drawn`` and ``model`` (name and
+    sha256 of its file) state its origin.
     """
 
     action: Literal["segment"] = "segment"
@@ -243,7 +243,7 @@ class Segment(_Painted):
 
 
 class Confirm(_Action):
-    """Objects are right as they are; or all that lies in a ``box`` is, background too."""
+    """Objects are right as they are; or all voxels in a ``box`` are, including background."""
 
     action: Literal["confirm"] = "confirm"
     labels: tuple[Label, ...] = ()
@@ -268,7 +268,7 @@ _ADAPTER: TypeAdapter[Any] = TypeAdapter(Action)
 
 
 def read_action(content: dict[str, Any]) -> AnyAction:
-    """Return the action that ``content`` says, as ``model_dump`` has it. Raises PlanewiseError."""
+    """Return the action from ``content``, in the form of ``model_dump``. Raises PlanewiseError."""
     try:
         action: AnyAction = _ADAPTER.validate_python(content)
         return action

@@ -1,7 +1,7 @@
-"""The voxels that are corrected: those of a file, in memory until they are saved, or those of a store, where they lie.
+"""The voxels being corrected: those of a file, in memory until they are saved, or those of a store, in place.
 
-What was there before the first correction is kept under a second name, by a hard link where the file system has them,
-so that undoing all of it gives back the very bytes: of the file, or of each file (shard) of the store.
+The original is kept under a second name, by a hard link where the file system has them, so that undoing everything
+restores the exact bytes of the file, or of each file (shard) of the store.
 """
 
 import shutil
@@ -21,7 +21,7 @@ from planewise.volumes.formats import ending_of, endings, formats, ome_zarr
 from planewise.volumes.labels import label_dtype, open_labels
 from planewise.volumes.volume import Volume
 
-ORIGINAL = "original"  # folder of what was there before
+ORIGINAL = "original"  # folder of the original
 LARGEST = 2**63 - 1  # id of an object, however large the type: the table of objects has signed numbers
 
 
@@ -47,7 +47,7 @@ class Canvas(Protocol):
         ...
 
     def reset(self, corrected: Iterable[Change]) -> None:
-        """Put back what was there before, but for files in which voxels are ``corrected``."""
+        """Restore the original, except files in which voxels are ``corrected``."""
         ...
 
 
@@ -62,7 +62,7 @@ def open_canvas(result: Path, kept: Path) -> "FileCanvas | StoreCanvas":
     ending = ending_of(result)
     if not ending or not formats()[ending].writes(ending):
         raise PlanewiseError(
-            f"{result}: is of a format that is not written, so that it cannot be corrected; those that are end in "
+            f"{result}: is in a format that cannot be written, and so not corrected; formats that can end in "
             f"{endings(written=True)}"
         )
     return StoreCanvas(result, kept) if ending in ome_zarr.FORMAT.endings else FileCanvas(result, kept)
@@ -110,7 +110,7 @@ class FileCanvas:
 
 
 class StoreCanvas:
-    """An OME-Zarr's voxels: what is written goes to the files it lies in, of every level, and to no others."""
+    """An OME-Zarr's voxels: changes are written only to the files (shards) that they lie in, at all levels."""
 
     def __init__(self, path: Path, kept: Path) -> None:
         import zarr

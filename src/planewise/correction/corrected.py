@@ -1,4 +1,4 @@
-"""What trainings from corrections share: which volumes were corrected, what made them, and what was gained."""
+"""Shared by trainings from corrections: the corrected volumes, the models that made them, and the gain."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,13 +14,13 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.json_files import read_json, write_json
 
 MADE_FROM = "corrections.json"  # marks a folder of training data that was made from corrections
-SCORE_BEFORE = "before.json"  # beside a training's checkpoints: what the model that it began with scores
+SCORE_BEFORE = "before.json"  # beside a training's checkpoints: the score of the model that it began with
 
 
 def corrected_volumes(result: Path) -> dict[str, Path]:
-    """Return the label volumes of ``result``, a file or a folder, that actions hold of, by case.
+    """Return the corrected label volumes of ``result``, a file or a folder, by case.
 
-    Results of planes are not among them where the case that was fused from them lies beside. Raises PlanewiseError if
+    Results of single planes are left out if the fused result lies beside them. Raises PlanewiseError if
     there is none, or a journal is damaged.
     """
     groups = group_by_case(label_volumes_at(result, "--corrections"))
@@ -35,7 +35,7 @@ def corrected_volumes(result: Path) -> dict[str, Path]:
     if not corrected and journals:
         undone = ", ".join(str(path) for _, path, _ in journals[:3]) + " ..." * (len(journals) > 3)
         raise PlanewiseError(
-            f"--corrections {result}: all that was corrected in it was undone ({undone}); see planewise correct"
+            f"--corrections {result}: all of its corrections were undone ({undone}); see planewise correct"
         )
     if not corrected:
         raise PlanewiseError(f"--corrections {result}: nothing in it was corrected; see planewise correct")
@@ -52,32 +52,33 @@ def refuse_other_corrections(made_from: Path, result: Path, option: str, margin:
         began = [Path(path) for path in content["corrections of"].values()]
         before = None if content.get(option) is None else float(content[option])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PlanewiseError(f"{made_from}: does not say which corrections it is of; train without --resume") from error
+        raise PlanewiseError(f"{made_from}: does not state its corrections; train without --resume") from error
     if not began or any(result.resolve() not in (path, path.parent) for path in began):
         listed = ", ".join(map(str, began[:3])) + " ..." * (len(began) > 3)
         raise PlanewiseError(
-            f"--corrections {result}: the training that is resumed began with those of {listed or 'nothing'} "
+            f"--corrections {result}: the resumed training began with those of {listed or 'nothing'} "
             f"({made_from}); give that result, or train without --resume"
         )
     if before is not None and before != margin:
         raise PlanewiseError(
-            f"--{option} {margin:g}: the training that is resumed began with {before:g} ({made_from}); give that, or "
+            f"--{option} {margin:g}: the resumed training began with {before:g} ({made_from}); give that, or "
             "train without --resume"
         )
 
 
 def manifest_behind(path: Path, command: str) -> Manifest:
-    """Return what made a corrected volume. Raises PlanewiseError, naming the ``command`` that says it, if none does."""
+    """Return the manifest of a corrected volume. Raises PlanewiseError, naming the ``command`` that writes one, if
+    none."""
     manifest = manifest_of(path)
     if manifest is None:
         raise PlanewiseError(
-            f"--corrections {path}: no planewise.json beside it says which model made it from which image; predict "
-            f"with planewise {command}, and correct that"
+            f"--corrections {path}: no planewise.json beside it records its model and image; predict "
+            f"with planewise {command}, and correct that result"
         )
     made_by = str(manifest.made_from.options.get("command", ""))
     if made_by.split()[:1] != command.split()[:1]:
         raise PlanewiseError(
-            f"--corrections {path}: was made by planewise {made_by}, whose models are others; it is trained on with "
+            f"--corrections {path}: was made by planewise {made_by}, with another kind of model; train on it with "
             f"planewise {made_by.partition(' ')[0]} train --corrections"
         )
     return manifest
@@ -103,7 +104,7 @@ def model_behind(manifests: Mapping[str, Manifest], option: str) -> Manifest:
 
 
 def image_behind(case: str, volumes: Mapping[str, Path], given: Mapping[str, Path | Series] | None) -> Path | Series:
-    """Return the image of one of the corrected ``volumes``: the one ``given`` with --image, else what it was made from.
+    """Return the image of a corrected volume in ``volumes``: the one ``given`` with --image, else that of its manifest.
 
     One that is given for one volume is its image, whatever it is called. Raises PlanewiseError if there is none, or if
     it has changed since the volume was made.
@@ -123,7 +124,7 @@ def image_behind(case: str, volumes: Mapping[str, Path], given: Mapping[str, Pat
 def refuse_several_machines(num_nodes: int) -> None:
     """Raise PlanewiseError if several machines are to train from corrections."""
     if num_nodes > 1:
-        raise PlanewiseError("--num_nodes: with --corrections one machine trains, since one makes the dataset")
+        raise PlanewiseError("--num_nodes: training with --corrections uses one machine, which makes the dataset")
 
 
 def say_what_is_wrong(images: Iterable[Problem]) -> None:
@@ -133,18 +134,18 @@ def say_what_is_wrong(images: Iterable[Problem]) -> None:
 
 
 def keep_score_before(training: Path, before: Mapping[str, float]) -> None:
-    """Keep what the model scores that a training begins with, so that one that was stopped can be compared with it."""
+    """Store the score of the model that a training begins with, so that a resumed training can be compared with it."""
     write_json(training / SCORE_BEFORE, dict(before))
 
 
 def say_gain(training: Path, after: Mapping[str, float | None], score: str, model: Path) -> bool:
-    """Say what a training gained on the part that was held out, and return whether it did.
+    """Print the gain of a training on the held-out part, and return whether there was one.
 
     Compared are the ``model`` it began with, see ``keep_score_before``, and the best, which scores ``after``.
     ``score``: what it is, to read; where there is no object to score it is the loss.
     """
     if not (training / SCORE_BEFORE).exists():
-        say(f"What was gained is not known: {training} does not hold what {model} scored before the training")
+        say(f"The gain is unknown: {training} does not contain the score of {model} before the training")
         return True
     before = read_json(training / SCORE_BEFORE)
     metric = "score" if "score" in before and after.get("score") is not None else "loss"
@@ -152,19 +153,19 @@ def say_gain(training: Path, after: Mapping[str, float | None], score: str, mode
     assert new is not None
     better = new > old if metric == "score" else new < old
     what = {"score": score, "loss": "loss; there is no object to score"}
-    gain = "" if better else f"; nothing was gained: keep the model before it, {model}, and correct more"
-    say(f"On the part that was held out ({what[metric]}): {old:.3f} before, {new:.3f} after{gain}")
+    gain = "" if better else f"; no gain: keep the previous model, {model}, and correct more"
+    say(f"On the held-out part ({what[metric]}): {old:.3f} before, {new:.3f} after{gain}")
     return better
 
 
 def write_next(path: Path, items: list[Item], result: Path, model: Path) -> None:
-    """Write the next work list of a corrected ``result``, where ``model`` draws otherwise or doubts, and say so."""
+    """Write and print the next work list of a corrected ``result``: where ``model`` differs or is doubtful."""
     write_worklist(path, items)
     if items:
         count = f"{len(items)} item{'s' * (len(items) != 1)}"
         say(f"The next work list has {count}, by {model}: planewise correct {result} --worklist {path}")
     else:
         say(
-            f"The next work list is empty: apart from what was confirmed or corrected, {model} shows nothing to look "
-            f"at in {result}. Look for what both have wrong: planewise correct {result}"
+            f"The next work list is empty: apart from what was confirmed or corrected, {model} shows nothing to check "
+            f"in {result}. Look for mistakes of both: planewise correct {result}"
         )

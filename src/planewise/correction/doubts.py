@@ -1,8 +1,8 @@
-"""Where the planes that a result was fused from disagree: its doubtful objects, and those that it may have missed.
+"""Finds where the planes of a fused result disagree: its doubtful objects, and objects that it may have missed.
 
-Nothing of the truth is known here. An object that every plane draws alike is likely right; one that the result has and
-the planes have not is likely wrong; one that planes have and the result has not was likely missed. Of objects that are
-drawn alike the small one is the more doubtful: an outline that is off by the same distance takes more of it.
+No truth is used. An object on which all planes agree is likely right; one that the result has and the planes have not
+is likely wrong; one that planes have and the result has not was likely missed. With equal agreement, a smaller object
+is more doubtful: an outline that is off by the same distance changes a larger share of it.
 """
 
 import math
@@ -20,9 +20,9 @@ from planewise.volumes.formats import ending_of
 from planewise.volumes.labels import read_labels
 from planewise.volumes.slices import PLANES
 
-LEAST = 500  # voxels of an object that may have been missed; predict's own least size
+LEAST = 500  # smallest size in voxels of an object that may have been missed, as in prediction
 LEAST_USUAL = 0.01  # of the usual agreement, so that objects which no plane has leave an order to the others
-OUTSIDE = 0.75  # share of a plane's object that must lie outside of the result, to be one that it has not
+OUTSIDE = 0.75  # share of a plane's object that must lie outside of the result, to count as missed
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Doubt:
 
 
 def doubts(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> list[Doubt]:
-    """Return every object of ``labels`` (z, y, x), and those that it may have missed, the most doubtful first.
+    """Return all objects of ``labels`` (z, y, x), and those that it may have missed, most doubtful first.
 
     ``planes``: the labels of each plane by its name, of the same shape. With a the mean over the planes of the best IoU
     (intersection over union) that one of its objects has, the doubt of what may have been missed is a, for the more

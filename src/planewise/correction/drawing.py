@@ -1,4 +1,4 @@
-"""What is drawn in one slice of a volume of classes, for a model to make a mask of."""
+"""A drawing in one slice of a volume of classes, from which a model makes a mask."""
 
 from collections.abc import Sequence
 from typing import Annotated

@@ -6,7 +6,7 @@
         corrections.jsonl   first what was corrected (name, content hash, shape, model); then a line for each action
         kept/               what each action replaced, and the file, or the files of the store, as they were before
 
-Lines are only ever added: undo is a line too. A line that a kill cut short is dropped when the journal is opened again.
+Lines are only ever added: undo is a line too. A last line truncated by a kill is dropped when the journal is reopened.
 """
 
 import errno
@@ -39,7 +39,7 @@ class ObjectRecord:
 
 @dataclass(frozen=True)
 class Head:
-    """What is corrected: its ``content``, a hash, before any correction; ``model``: where the model's file lay."""
+    """The corrected volume: ``content``, its hash before any correction; ``model``: the path of the model's file."""
 
     result: str
     content: str
@@ -86,7 +86,7 @@ def corrections_folder(result: Path) -> Path:
 
 
 def live(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the actions that hold: neither undone, nor said of the file or its making alone."""
+    """Return the actions in effect: not undone, and not mere records about the file."""
     entries = list(entries)
     undone = {entry.arguments["undoes"] for entry in entries if entry.action == "undo"}
     return [entry for entry in entries if entry.action not in ("undo", "save", "replay") and entry.number not in undone]
@@ -153,7 +153,7 @@ class Journal:
     def open(cls, path: Path) -> "Journal":
         """Open a journal to go on with. Raises PlanewiseError if it is damaged, or another process has it open."""
         try:
-            file = path.open("r+b", buffering=0)  # what a full disk refused must not be tried again when it is closed
+            file = path.open("r+b", buffering=0)  # a write refused by a full disk must not be repeated on closing
         except OSError as error:
             raise PlanewiseError(f"{path}: cannot be written to ({error.strerror}), as corrections must be") from error
         try:

@@ -1,7 +1,7 @@
-"""What an action replaces, in a file: block by block which voxels change, what they were, and what they become.
+"""The file of what an action replaces: block by block, the changed voxels with their old and new values.
 
-A zip of numpy arrays: ``{box}.mask`` (bits), ``{box}.before``, ``{box}.after``. A label is mostly one value over a
-compact mask, so that it takes some kilobytes; it is written and read one block at a time, however large the object.
+A zip of numpy arrays: ``{box}.mask`` (bits), ``{box}.before``, ``{box}.after``. Mostly it is one value over a compact
+mask and takes some kilobytes; it is written and read one block at a time, however large the object.
 """
 
 import os
@@ -29,7 +29,7 @@ class Change:
 
     @property
     def undone(self) -> "Change":
-        """The change back."""
+        """The reverse change."""
         return Change(self.box, self.mask, self.after, self.before)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Which objects a label volume holds, and where: found once, kept up by the journal afterwards."""
+"""The objects of a label volume and their places: searched once, then updated by the journal."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Correcting one label volume: actions are journalled, then applied; undone, replayed and saved.
 
-An action is worked out, what it replaces is written beside the result, its line is written, and only then are voxels
-changed. Whenever the process is killed, opening the corrections again finishes what the last line says.
+An action is computed, what it replaces is written beside the result, its line is written to the journal, and only then
+are voxels changed. If the process is killed, reopening the corrections completes the action of the last line.
 """
 
 from collections.abc import Iterable, Iterator
@@ -143,7 +143,7 @@ class Corrections:
         return undone
 
     def replay(self) -> None:
-        """Make the volume anew: what was there before, and on it every action that holds."""
+        """Make the volume again: apply all actions in effect to the original."""
         self._catch_up()
         self._add(Entry(len(self.journal.entries) + 1, "replay", {}))
 
@@ -180,7 +180,7 @@ class Corrections:
             objects = find_objects(self.canvas.volume.voxels, advance)
         if max(objects, default=0) > LARGEST:
             raise PlanewiseError(
-                f"{self.result}: holds the id {max(objects)}; ids of objects go up to {LARGEST}: number them anew"
+                f"{self.result}: holds the id {max(objects)}; ids of objects go up to {LARGEST}: renumber them"
             )
         write_objects(self.folder / KEPT / OBJECTS, objects)
         manifest = manifest_of(self.result)

@@ -1,6 +1,6 @@
-"""What is known of a corrected volume: the objects that were confirmed or corrected, and what was said to be none.
+"""The known part of a corrected volume: confirmed or corrected objects, and regions marked as background.
 
-All else is unknown: an object that was not reviewed may be right or wrong, and so may background far from any.
+All else is unknown: an object that was not reviewed may be right or wrong, and so may background far from known ones.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class KnownLabels:
 
 
 def right_objects(entries: list[Entry]) -> list[int]:
-    """Return the objects that were confirmed, merged, split or painted, and not changed otherwise since."""
+    """Return the objects that were confirmed, merged, split or painted, and not changed in another way since."""
     right: dict[int, None] = {}
     for entry in entries:
         for label in entry.objects:

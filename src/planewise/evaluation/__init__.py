@@ -1,1 +1,1 @@
-"""Scores of label volumes. Nothing here knows a model: any method's files can be scored."""
+"""Scores of label volumes. Nothing here depends on a model: files of any method can be scored."""

@@ -1,4 +1,4 @@
-"""The classes of one folder of predictions: what its boxes came from, its results, and how well presence is seen."""
+"""The class scores of one folder of predictions: the origin of its boxes, its results, and the scores of presence."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +24,15 @@ class ClassEvaluation:
 
     @property
     def cases(self) -> dict[str, str]:
-        """Whose scan each case is."""
+        """The patient of each case."""
         return {result.case: result.patient for result in self.results}
 
 
 def evaluate_presence(
     folder: Path, prompts: str, results: list[Result], names: dict[int, str]
 ) -> tuple[ClassEvaluation, list[Problem]]:
-    """Return the evaluation of the predictions in ``folder``, with the scores of presence beside them where there are
-    any, and a problem for each table of them that cannot be read."""
+    """Return the evaluation of the predictions in ``folder``, with the scores of presence stored beside them, if any,
+    and a problem for each unreadable table of these."""
     presence_of: dict[str, dict[int, np.ndarray]] = {}
     problems = []
     for case, depth in {r.case: len(r.slices.truth) for r in results if r.slices is not None and r.delivered}.items():

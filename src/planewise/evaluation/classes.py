@@ -1,4 +1,4 @@
-"""Semantic scores: every class of a case against the truth, in 3D and slice by slice."""
+"""Semantic scores: each class of a case against the truth, in 3D and slice by slice."""
 
 # mypy: disable-error-code="index"
 # (a kernel's integers are numba's machine integers)
@@ -24,14 +24,14 @@ from planewise.volumes.labels import open_labels, slab_starts
 
 
 class ClassScores(NamedTuple):
-    """The scores of every class, by class and metric, and the slices that it is in."""
+    """The scores of each class, by class and metric, and the slices that contain it."""
 
     scores: dict[int, Scores]
     slices: dict[int, Slices]
 
 
 def score_classes(pair: OpenPair, classes: list[int], scale: Scale, tolerance: dict[int, float] | None) -> ClassScores:
-    """Return the scores of every class; see ``metrics``.
+    """Return the scores of each class; see ``metrics``.
 
     ``tolerance``: of each class, in the unit of ``scale``; with None surfaces are not measured.
     """
@@ -58,7 +58,7 @@ def score_classes(pair: OpenPair, classes: list[int], scale: Scale, tolerance: d
 
 
 def _overlap_scores(by_slice: np.ndarray, code: int, scale: Scale) -> Scores:
-    """Return the scores of a class that follow from the contingency tables (N, classes, classes) of the slices."""
+    """Return the scores of a class computed from the contingency tables (N, classes, classes) of the slices."""
     counts = _counts(by_slice.sum(axis=0), code)
     dices = [_counts(table, code).dice for table in by_slice]
     truth, predicted = (count * scale.voxel_volume for count in (counts.tp + counts.fn, counts.tp + counts.fp))
@@ -78,7 +78,7 @@ def _overlap_scores(by_slice: np.ndarray, code: int, scale: Scale) -> Scores:
 
 @numba.njit(nogil=True, cache=True)
 def _tables_by_slice(truth: np.ndarray, predicted: np.ndarray, code_of: np.ndarray, size: int) -> np.ndarray:
-    """Return the contingency table (size, size) of every plane; labels without a code count as 0."""
+    """Return the contingency table (size, size) of each plane; labels without a code count as 0."""
     tables = np.zeros((len(truth), size, size), np.int64)
     for z in range(len(truth)):
         for y in range(truth.shape[1]):
@@ -94,7 +94,7 @@ def _counts(table: np.ndarray, code: int) -> VoxelScores:
 
 
 def class_names(labels: LabelDefinition, truths: list[Path]) -> dict[int, str]:
-    """Return the classes by number: those of a dataset.json, or else the values found in ``truths``.
+    """Return the classes by number: those of a dataset.json, or else the values that occur in ``truths``.
 
     A truth that cannot be read is skipped here; its next reader reports it. Raises DatasetError if it names regions.
     """
@@ -112,8 +112,8 @@ def class_names(labels: LabelDefinition, truths: list[Path]) -> dict[int, str]:
 
 
 def without_classes(where: Path, files: list[Path]) -> str:
-    """Return why ``class_names`` has none of ``files``, which were given as ``where``: what a reader says of one, or
-    that none holds a label.
+    """Return why ``class_names`` is empty for ``files``, given as ``where``: the error of reading one, or that none
+    holds a label.
     """
     unnamed = "and no dataset.json names the classes"
     for path in files:

@@ -1,4 +1,4 @@
-"""The scores of labels against the truth that follow from how many voxels carry each pair of labels."""
+"""Scores labels against the truth from the number of voxels with each pair of labels."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from planewise.evaluation.instances import ACCURACY_THRESHOLDS, instance_scores
 from planewise.evaluation.overlap import Overlap, overlap_table
 from planewise.evaluation.voxels import voxel_scores
 
-Scores = dict[str, float]  # by metric; see ``metrics``. One that was not computed is absent
+Scores = dict[str, float]  # by metric, see ``metrics``; metrics that were not computed are absent
 
 
 def score_labels(truth: np.ndarray, predicted: np.ndarray, instances: bool = True) -> Scores:

@@ -1,6 +1,6 @@
-"""What is given to be scored by mistake: an image as labels, a mask as instances, the truth as its own prediction.
+"""Detects wrong inputs of scoring: an image as labels, a mask as instances, the truth as its prediction.
 
-An image is refused, for grey values are no labels. The rest is scored as it is, with a note of what the scores mean.
+An image is refused, since grey values are not labels. The others are scored, with a note on the meaning of the scores.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Volume
 
-SAMPLES = 3  # planes that are looked at
-FEWEST_IDS, FEWEST_PAIRS = 32, 4096  # below which there is nothing to tell an image by
+SAMPLES = 3  # planes that are checked
+FEWEST_IDS, FEWEST_PAIRS = 32, 4096  # with fewer, an image cannot be recognised
 IMAGE, DOUBTFUL = 0.5, 0.25  # share of neighbours in an object that are of another: objects are 2, 4 voxels thick then
-FEW_IDS = 8  # as many as a map of classes may have
-RESERVED = (255, 65_535)  # the highest values of image types, by which programs mark what is unknown
-MARK_SHARE, MARK_PIECES = 0.8, 3  # of all labelled voxels, in so many pieces: no object, but what is not labelled
+FEW_IDS = 8  # a map of classes may have up to this number
+RESERVED = (255, 65_535)  # the highest values of image types, with which programs mark unknown voxels
+MARK_SHARE, MARK_PIECES = 0.8, 3  # of all labelled voxels, in so many pieces: a mark of unlabelled ones
 
 
 def refuse_image(labels: Volume, path: Path, image: Path | None = None) -> str:
@@ -56,18 +56,18 @@ def truth_itself(prediction: Path, truth: Path) -> str:
     """
     if not _same_file(prediction, truth) or not (prediction.samefile(truth) or _holds_labels(prediction)):
         return ""
-    return f"{prediction} is the truth itself ({truth}): its scores say nothing of a method"
+    return f"{prediction} is the truth itself ({truth}): its scores say nothing about a method"
 
 
 def is_copy(overlap: Overlap) -> bool:
-    """Whether there are several objects, and all have the true ones' voxels and ids, which no program gives alike."""
+    """Whether there are several objects with exactly the true voxels and ids, which no method reproduces."""
     return len(np.unique(overlap.first)) > 1 and np.array_equal(overlap.first, overlap.second)
 
 
 def unnumbered(labels: Volume, path: Path, n_ids: int) -> str:
-    """Return a note if few ids of instances are in many pieces each, as the values of a mask are; "" if not.
+    """Return a note if a few instance ids are in many pieces each, like the values of a mask; "" if not.
 
-    ``n_ids``: how many there are. Volumes that do not fit in memory are not looked at.
+    ``n_ids``: their number. Volumes that do not fit in memory are not checked.
     """
     import cc3d
 
@@ -79,15 +79,15 @@ def unnumbered(labels: Volume, path: Path, n_ids: int) -> str:
     ids = "one id" if n_ids == 1 else f"{n_ids} ids"
     return (
         f"{path} has {ids} for {pieces} separate pieces, counted as {n_ids} object{'s' * (n_ids > 1)}; if it is a mask "
-        "or a map of classes, give each object an id of its own (a map of classes belongs in labelsTr or labelsTs)"
+        "or a map of classes, give each object a different id (a map of classes belongs in labelsTr or labelsTs)"
     )
 
 
 def ignore_mark(labels: Volume, counts: dict[int, int]) -> str:
-    """Return why one of true objects seems to be a mark of what nobody has labelled; "" if none does.
+    """Return why one of the true objects seems to be a mark of unlabelled voxels; "" if none does.
 
     ``counts``: the voxels of each object. A mark is the highest value of an image's type, far above the other ids; or
-    it holds nearly all that is labelled, in pieces. Volumes that do not fit in memory are not looked at for pieces.
+    it has nearly all labelled voxels, in many pieces. Volumes that do not fit in memory are not checked for pieces.
     """
     if len(counts) < 2:
         return ""

@@ -15,7 +15,7 @@ ACCURACY_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # 0.50
 class InstanceScores(Counts):
     """Counts of objects at one IoU threshold, and the sum of the matches' IoU.
 
-    Where there is neither truth nor prediction every score is NaN. Precision is NaN without a prediction, recall
+    Without truth and prediction all scores are NaN. Precision is NaN without a prediction, recall
     without a truth, segmentation quality without a match; the others are then 0.
     """
 
@@ -71,7 +71,7 @@ def match_objects(overlap: Overlap, threshold: float) -> Matches:
 
 
 def best_ious(overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
-    """Return the size of every true object, in the order of their ids, and its IoU with its best prediction."""
+    """Return the size of each true object, in the order of ids, and its IoU with its best prediction."""
     sizes = overlap.first_sizes()[1]
     rows, _, iou = pair_ious(overlap)
     best = np.zeros(len(sizes))
@@ -80,7 +80,7 @@ def best_ious(overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pair_ious(overlap: Overlap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return, for every row of ``overlap.objects``, the places of its labels among each volume's, and the IoU."""
+    """Return, for each row of ``overlap.objects``, the index of its label in each volume, and the IoU."""
     truth, truth_sizes = overlap.first_sizes()
     predicted, predicted_sizes = overlap.second_sizes()
     pairs = overlap.objects

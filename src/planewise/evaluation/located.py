@@ -1,4 +1,4 @@
-"""The contingency table with places: where each pair of labels lies, for tables to click through."""
+"""The contingency table with places: where each pair of labels lies, for tables with links."""
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)

@@ -1,6 +1,6 @@
-"""Every score, once: its name, its unit, its formula, which way is better, and what it is where there is nothing.
+"""Defines each score once: its name, unit, formula, which direction is better, and its value in empty cases.
 
-Tables, files, pages and the terminal read this table; a test computes every edge and compares it with what stands here.
+Tables, files, pages and the terminal read this table; a test computes all empty cases and compares them with it.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from planewise.evaluation.instances import ACCURACY_THRESHOLDS
 UNITS = {"nm": "nm", "mm": "mm", "voxel": "voxels", "ml": "ml", "um3": "µm³", "voxels": "voxels"}
 
 Edge = Literal["0", "diagonal", "undefined", "counted"]
-"""What a score is where something is empty: 0, the image's diagonal, not defined, or what its formula gives."""
+"""The value of a score if something is empty: 0, the image's diagonal, not defined, or as its formula gives."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A score; ``better``: "" where neither is. ``unit``: what its key ends in besides, of what is in a unit.
+    """A score; ``better``: "" if neither direction is. ``unit``: the kind of unit that is appended to its key, if any.
 
-    ``truth_empty``: nothing is there and something was predicted; ``prediction_empty``: the reverse; ``both_empty``.
-    What was not delivered counts as an empty prediction; where nothing is there, as a false one, if that has a fixed
-    score, and else is not defined: not to deliver never scores best.
+    ``truth_empty``: its value if the truth is empty and the prediction is not; ``prediction_empty``: the reverse;
+    ``both_empty``. A missing prediction counts as an empty one or, if the truth is empty, as a false one; without a
+    fixed score for that it is not defined: so a missing prediction never scores best.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Metric:
 
     @property
     def edges(self) -> str:
-        """What it is where something is empty, to read."""
+        """Its values in empty cases, as text."""
         words = {"0": "0", "diagonal": "the image's diagonal", "undefined": "not defined", "counted": "as computed"}
         shown = [words[edge] for edge in (self.truth_empty, self.prediction_empty, self.both_empty)]
         if shown == ["as computed"] * 3:
@@ -92,7 +92,7 @@ def _at(threshold: float) -> dict[str, Metric]:
     return {f"{key}_{round(100 * threshold)}": metric for key, metric in scores.items()}
 
 
-METRICS = {  # those in a unit without it: hd95_nm is under hd95
+METRICS = {  # keys are without units: hd95_nm is under hd95
     "voxel_iou": _share("voxel IoU", "TP / (TP + FP + FN) of foreground voxels (Jaccard 1912)"),
     "voxel_dice": _share("voxel Dice", "2 TP / (2 TP + FP + FN) of foreground voxels (doi:10.2307/1932409)"),
     "voxel_precision": _precision("voxel precision", "TP / (TP + FP) of foreground voxels"),
@@ -172,24 +172,24 @@ METRICS = {  # those in a unit without it: hd95_nm is under hd95
 
 
 def base_of(key: str) -> str:
-    """Return a score's key in ``METRICS``: ``hd95`` of ``hd95_nm``; itself where it has no unit."""
+    """Return a score's key in ``METRICS``: ``hd95`` for ``hd95_nm``; itself if it has no unit."""
     stem, _, unit = key.rpartition("_")
     return stem if unit in UNITS and stem in METRICS else key
 
 
 def metric_of(key: str) -> Metric:
-    """Return what ``METRICS`` says of a score, whatever its unit."""
+    """Return the entry of ``METRICS`` for a score, whatever its unit."""
     return METRICS[base_of(key)]
 
 
 def title_of(key: str) -> str:
-    """Return what a score is called, with its unit."""
+    """Return the name of a score, with its unit."""
     unit = "" if base_of(key) == key else f", {UNITS[key.rpartition('_')[2]]}"
     return metric_of(key).name + unit
 
 
 def as_not_delivered(scores: dict[str, float], truth_empty: bool, diagonal: float) -> dict[str, float]:
-    """Return the scores of what was not delivered, from those of an empty prediction; see ``Metric``."""
+    """Return the scores of a missing prediction, from those of an empty one; see ``Metric``."""
     if not truth_empty:
         return scores
     fixed = {"0": 0.0, "diagonal": diagonal}

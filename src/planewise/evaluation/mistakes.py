@@ -1,4 +1,4 @@
-"""What is wrong, object by object: merged, split, missed, false, inexact; with ids, sizes and places."""
+"""The mistakes object by object: merged, split, missed, false, inexact; with ids, sizes and places."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ TOGETHER = 0.25  # two objects belong together if they share this much of the sm
 class Mistake:
     """``kind``: what happened; ``truth``, ``predicted``: the ids of the objects; ``voxels``: how many are wrong.
 
-    ``centre``: the place (z, y, x) in voxels of what is wrong: of a merge the largest object that should be apart, of a
-    split the largest piece that should belong, else the object itself.
+    ``centre``: the place (z, y, x) of the mistake in voxels: for a merge the centre of the largest object that should
+    be separate, for a split that of the largest piece that should belong, else that of the object itself.
     """
 
     kind: str

@@ -1,9 +1,9 @@
 """Exact distances from points to the nearest of other points.
 
-Surfaces are thin: their points fit in memory where a distance map of the volume would not, and searching them costs
-far less than filling one. What is near, as most of a good prediction's surface is, is found by looking at the voxels
-around, nearest first. The rest is found in a tree: points lie along a Morton curve (Morton 1966), so that neighbours
-in the list are neighbours in space; every ``FANOUT`` of them share a box, every ``FANOUT`` boxes a larger one.
+Surfaces are thin: their points fit in memory where a distance map of the volume would not, and searching them costs far
+less than computing one. Near points, as on most of a good prediction's surface, are found in the surrounding voxels,
+nearest first. Other points are found in a tree: they are sorted along a Morton curve (Morton 1966), so that neighbours
+in the list are neighbours in space; ``FANOUT`` points share a box, and ``FANOUT`` boxes a larger box.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"

@@ -1,4 +1,4 @@
-"""Of which class each object of a label volume is, by a volume that says the class of each voxel."""
+"""The class of each object of a label volume, from a volume of the class of each voxel."""
 
 from collections.abc import Collection, Mapping
 
@@ -23,7 +23,7 @@ def class_of_objects(labels: np.ndarray, overlap: Overlap, things: Collection[in
 
 
 def class_doubts(overlap: Overlap, names: Mapping[int, str], things: Collection[int] | None, without: str) -> list[str]:
-    """Return which objects lie in several classes, or in none that an object can be of, to read.
+    """Return, as text, which objects lie in several classes, or in no class that an object can have.
 
     See ``class_of_objects``. ``names``: of classes, others are background; ``without``: what becomes of those in none.
     """
@@ -40,8 +40,7 @@ def class_doubts(overlap: Overlap, names: Mapping[int, str], things: Collection[
     notes = []
     if spread:
         notes.append(
-            f"not in one class alone: {_listed(spread, voxels)}; an object is of the {kind} that most of its voxels "
-            "are of"
+            f"in several classes: {_listed(spread, voxels)}; an object gets the {kind} that most of its voxels have"
         )
     if none:
         notes.append(f"in no {kind}: {_listed(none, voxels)}; {without}")

@@ -1,4 +1,4 @@
-"""Every object with its best counterpart: what a table of objects lists, and where each lies."""
+"""A table of all objects, each with its best counterpart and its place."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from planewise.evaluation.located import LocatedOverlap
 
 @dataclass(frozen=True)
 class ObjectTable:
-    """A row for every true object, ascending by id, then one for every predicted object that is the best of none.
+    """A row for each true object, ascending by id, then one for each predicted object that is no true object's best.
 
     ``truth``, ``predicted`` (n,): ids, 0 where there is none; ``voxels``, ``predicted_voxels`` (n,): their sizes;
     ``iou`` (n,): of the two; ``matched`` (n,): whether they are matched one to one. ``centre`` (n, 3),
@@ -34,8 +34,8 @@ class ObjectTable:
 def object_table(overlap: LocatedOverlap, matched: set[tuple[int, int]]) -> ObjectTable:
     """Return all objects of the first volume, the truth, and of the second, the prediction; ``matched``: their ids.
 
-    A true object stands beside the one it is matched with, else beside the one with the largest IoU; so does a
-    predicted object that is beside none.
+    A true object is paired with its match, or else with the object of the largest IoU; the same holds for a predicted
+    object that no true object is paired with.
     """
     true = _Objects.of(overlap, overlap.first)
     seen = _Objects.of(overlap, overlap.second)

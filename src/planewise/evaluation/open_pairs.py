@@ -1,4 +1,4 @@
-"""A case's truth and prediction opened together: in one space, without what is not scored, read slab by slab."""
+"""Opens a case's truth and prediction together: in one space, without ignored voxels, read slab by slab."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +29,7 @@ class Ignored(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """A case's truth as its file has it, and ``labels`` in the canonical orientation."""
+    """A case's truth as stored, and ``labels`` in the canonical orientation."""
 
     stored: Volume
     labels: Volume
@@ -48,7 +48,7 @@ class Truth(NamedTuple):
 class OpenPair(NamedTuple):
     """A case's label volumes, in one space and in the canonical orientation; a missing prediction is empty.
 
-    ``notes``: which predicted objects do not lie in one class, where there are several.
+    ``notes``: which predicted objects lie in several classes, if there are several.
     """
 
     truth: Volume
@@ -144,7 +144,7 @@ def _that_can_be_opened(predictions: Iterable[Path]) -> Iterator[tuple[Path, Vol
     for path in predictions:
         try:
             yield path, open_labels(path)
-        except PlanewiseError:  # which open_prediction says
+        except PlanewiseError:  # open_prediction reports it
             continue
 
 
@@ -180,8 +180,8 @@ def _objects_of_class(
 ) -> tuple[Volume, tuple[str, ...]]:
     """Return canonical, predicted ``labels``, 0 where the object is not of the class, and which objects are doubtful.
 
-    Whole objects are of a class, so that one that was merged with an object of another class, or drawn after the
-    classes were made, is scored as it is. One that lies in no class of things is scored with each of them.
+    A class is assigned to whole objects, so that an object merged with one of another class, or drawn after the classes
+    were made, is scored as it is. An object in no class of things is scored with each of them.
     """
     if of_class.prediction is None:
         raise PlanewiseError(f"{pair.prediction}: no volume gives the class of its objects")

@@ -29,10 +29,10 @@ MISSING = "prediction missing: counted as an empty prediction"
 class Pair:
     """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
 
-    ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place. ``semantic``:
-    the truth, or what lies beside true instances, whose values must have names, see ``with_labels``; ``ignored``: a
-    label volume and the value in it of the voxels that are not scored. ``of_class``: the class whose objects alone are
-    scored, where there are several.
+    ``ignore_geometry``: match the arrays voxel by voxel, and ignore the geometry in the files. ``semantic``: the truth,
+    or the labels beside true instances, whose values must have names, see ``with_labels``; ``ignored``: a label volume,
+    and its value for voxels that are not scored. ``of_class``: the only class whose objects are scored, if there are
+    several.
     """
 
     case: str
@@ -56,11 +56,11 @@ class OfClass(NamedTuple):
 
 
 def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> list[Pair]:
-    """Return pairs in which voxels of nnU-Net's ignore label are not scored, and a truth with a value that ``labels``
-    do not name is not either: nobody knows what it is, and it would count as background.
+    """Return pairs in which voxels of nnU-Net's ignore label are not scored, and in which a truth with a value that
+    ``labels`` do not name is refused: its meaning is unknown, and it would count as background.
 
-    Both stand in the semantic truth; that of ``instances`` lies beside them, in labelsTs, and is read for the ignore
-    label alone. Where it lies nowhere all voxels are scored.
+    Both are given by the semantic truth; for ``instances`` it lies beside them, in labelsTs, and is read only for the
+    ignore label. Without it, all voxels are scored.
     """
     if instances and labels.ignore is None:
         return pairs
@@ -79,10 +79,10 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
 def pair_files(
     predictions: Path, truths: Path, beside: Iterable[Path] = (), ignore_geometry: bool = False
 ) -> list[Pair]:
-    """Return the cases of two folders, or of two files, paired by name; see ``data.case`` for what a name tells.
+    """Return the cases of two folders, or of two files, paired by name; see ``data.case`` for the names.
 
-    ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. The planes'
-    own files beside a prediction (``{case}_xy`` ...) are passed over. Raises PlanewiseError if either path is missing,
+    ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. Files of
+    single planes beside a prediction (``{case}_xy`` ...) are skipped. Raises PlanewiseError if either path is missing,
     if one is a folder and the other a file, or if there is no truth at all.
     """
     for path in (predictions, truths):

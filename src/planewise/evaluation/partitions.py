@@ -1,7 +1,7 @@
 """How two partitions of the foreground differ: variation of information and adapted Rand error, from the table.
 
-Both are over the voxels of the true objects; what the prediction leaves empty there counts as one segment, so missing
-objects is not rewarded. Foreground predicted elsewhere is not seen by these scores (voxel precision sees it).
+Both are computed over the voxels of the true objects; voxels that the prediction leaves empty there count as one
+segment, so missing objects is not rewarded. Foreground predicted elsewhere does not affect them (see voxel precision).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Presence: in which slices a class is, and how well a prediction detects it. Masks are not compared."""
+"""Presence: which slices contain a class, and how well a prediction detects that. Masks are not compared."""
 
 import csv
 import math
@@ -16,7 +16,7 @@ COLUMNS = ("slice", "class", "name", "score", "probability", "expected_dice")
 
 
 class Slices(NamedTuple):
-    """In which slices (N,) of a case a class is: bool, from below (canonical z)."""
+    """Whether each slice (N,) of a case contains a class: bool, from the bottom up (canonical z)."""
 
     truth: np.ndarray
     predicted: np.ndarray
@@ -31,8 +31,8 @@ class Slices(NamedTuple):
 class PresenceScores:
     """How well presence is detected, over all slices of some cases; NaN where there is nothing to divide by.
 
-    ``sensitivity``: the share of slices with the class in which it is predicted; ``specificity``: of those without it,
-    in which it is not. ``auc``: how often a slice with it has the higher score of two, where slices have scores;
+    ``sensitivity``: the share of slices with the class in which it is predicted; ``specificity``: the share of slices
+    without it in which it is not. ``auc``: how often a slice with it has a higher score than one without;
     ``curve``: the ROC, (false positive rate, sensitivity) from (0, 0) to (1, 1) as the threshold falls.
     """
 
@@ -54,8 +54,8 @@ def write_presence(
 ) -> None:
     """Write the scores of every class in every slice, (N, classes); ``names``: the classes, in their order.
 
-    ``scores``: logits that a class is in a slice, as the model says it; ``probabilities``: that it is, calibrated;
-    ``dices``: that are to be expected of its mask if it is. NaN, of classes that were not calibrated, is left empty.
+    ``scores``: the model's logits that a slice contains a class; ``probabilities``: the calibrated ones; ``dices``: the
+    expected Dice of its mask, if it does. NaN, for classes that were not calibrated, is left empty.
     """
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -70,7 +70,7 @@ def _cell(share: float) -> str:
 
 
 def read_presence(path: Path, depth: int) -> dict[int, np.ndarray]:
-    """Return the scores (depth,) of every class in the file, -inf where it says nothing; {} if there is no file.
+    """Return the scores (depth,) of each class in the file, -inf where it has none; {} if there is no file.
 
     Raises PlanewiseError if it cannot be read or does not belong to a volume of ``depth`` slices.
     """
@@ -92,7 +92,7 @@ def read_presence(path: Path, depth: int) -> dict[int, np.ndarray]:
 def presence_scores(slices: list[Slices], scores: list[np.ndarray | None]) -> PresenceScores:
     """Return how well presence is detected in the ``slices`` of some cases.
 
-    ``scores``: of the slices of each case; None where its prediction came without: it is left out of the ROC.
+    ``scores``: of the slices of each case; None if its prediction has none: it is left out of the ROC.
     """
     truth, predicted = (
         np.concatenate([getattr(case, which) for case in slices]) if slices else np.zeros(0, bool)

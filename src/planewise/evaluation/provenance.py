@@ -1,4 +1,4 @@
-"""What a folder of predictions says about how they came about, in the manifest beside them."""
+"""Reads how predictions were made from the manifest beside them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What methods achieved: one result for every method, case and class, from which all tables and pages are written."""
+"""The scores of methods: one result for each method, case and class, from which all tables and pages are written."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,13 +12,13 @@ from planewise.evaluation.pairs import MISSING, OK, Pair
 from planewise.evaluation.presence import Slices
 from planewise.evaluation.tolerance import Tolerance
 
-OBJECTS = "objects"  # stands in a class's place where the labels are instances
-PRIMARY = {True: "f1_50", False: "dsc"}  # of instances, of classes: what methods are ranked by
+OBJECTS = "objects"  # in the place of a class if the labels are instances
+PRIMARY = {True: "f1_50", False: "dsc"}  # the metric that ranks methods, for instances and for classes
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A dataset, and what each method made of it.
+    """A dataset, and the predictions of each method.
 
     ``methods``: the cases' pairs by method, all methods' in the same order. ``images``: by case, for pictures; may lack
     any; ``channel``: which of theirs. ``classes``: names of the labels of a semantic truth; empty if labels are
@@ -139,7 +139,7 @@ class Result:
 
 @dataclass(frozen=True)
 class CaseErrors:
-    """Where a method is wrong: the number of wrong voxels in every slice along z, y and x."""
+    """Where a method is wrong: the number of wrong voxels in each slice along z, y and x."""
 
     dataset: str
     method: str
@@ -166,7 +166,7 @@ class Comparison:
         return list(missing.values())
 
     def notes(self) -> list[tuple[str, str, str]]:
-        """Return what a reader must know, each once, as (dataset, method, note)."""
+        """Return the notes for readers, each once, as (dataset, method, note)."""
         notes = [(c.dataset, method, note) for c in self.benchmarks for method, note in c.notes.items()]
         notes += [(result.dataset, result.method, note) for result in self.results for note in result.notes]
         return list(dict.fromkeys(notes))

@@ -1,4 +1,4 @@
-"""The units that results are given in: millimetres and millilitres, nanometres and cubic micrometres, or voxels."""
+"""The units of results: millimetres and millilitres, nanometres and cubic micrometres, or voxels."""
 
 import math
 from dataclasses import dataclass
@@ -41,5 +41,5 @@ def scale_of(volume: Volume) -> Scale:
 
 
 def scale_in(volume: Volume, unit: str) -> Scale:
-    """Return the scale in ``unit``; a spacing whose unit the file does not say is taken for that unit."""
+    """Return the scale in ``unit``; a spacing without a unit is taken to be in that unit."""
     return Scale(unit, volume.spacing_in(unit))

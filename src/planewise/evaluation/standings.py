@@ -1,4 +1,4 @@
-"""How the methods stand against each other: every score over all patients, twice, and their differences in pairs."""
+"""Compares the methods: each score over all patients, with and without missing cases, and paired differences."""
 
 import math
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class MethodDifference:
 
 
 def standings(comparison: Comparison) -> list[Standing]:
-    """Return every method's standing, by dataset and class, the best first; see ``Standing.primary``."""
+    """Return the standing of each method, by dataset and class, best first; see ``Standing.primary``."""
     ranked = []
     for (dataset, class_name), methods in groups(comparison):
         group = []
@@ -91,7 +91,7 @@ def _summaries(results: list[Result]) -> dict[str, Summary]:
 
 
 def differences(comparison: Comparison, metrics: list[str]) -> list[MethodDifference]:
-    """Return the differences between every two methods in those of ``metrics`` that both have."""
+    """Return the differences between each two methods in those of ``metrics`` that both have."""
     compared = []
     for (dataset, class_name), methods in groups(comparison):
         for (first, ours), (second, theirs) in combinations(methods.items(), 2):

@@ -1,4 +1,4 @@
-"""What the patients together say: means with their uncertainty, and differences between methods pair by pair.
+"""Statistics over patients: means with their uncertainty, and paired differences between methods.
 
 Scans of one patient are alike, and do not count as several: their scores are averaged first.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ENOUGH_PATIENTS = 6  # fewer pairs cannot reach p < 0.05 in a two-sided signed-rank test, whatever they are
+ENOUGH_PATIENTS = 6  # fewer pairs cannot reach p < 0.05 in a two-sided signed-rank test
 RESAMPLES = 10_000
 
 
@@ -30,9 +30,9 @@ class Summary:
 
 
 def mean_by_patient(values: list[float], patients: list[str]) -> list[float]:
-    """Return the mean of every patient's ``values``, one for each case, in the order in which patients first come.
+    """Return the mean of each patient's ``values`` (one for each case), in the order of the patients' first cases.
 
-    NaN, not defined, is left out, and so is a patient who has nothing else.
+    NaN (not defined) is left out, and so are patients without other values.
     """
     of_patient: dict[str, list[float]] = {}
     for value, patient in zip(values, patients, strict=True):

@@ -1,16 +1,16 @@
-"""Within what distance surfaces agree: as given, or else by the size of a case's voxels."""
+"""The tolerance of surface scores: as given, or else from the size of a case's voxels."""
 
 from dataclasses import dataclass, field
 
 from planewise.evaluation.scale import Scale
 
-RULE = "two voxels along the finest side, or one along the coarsest where that is more"
+RULE = "twice the shortest side of a voxel, or once the longest if that is more"
 
 
 def tolerance_for(scale: Scale) -> float:
     """Return the tolerance of a case in the unit of its scale: see ``RULE``.
 
-    A hand draws no truth more exactly than a voxel or two, and what is nearer than a voxel cannot be told apart. CT of
+    Nobody draws a truth more exactly than to a voxel or two, and distances below a voxel cannot be resolved. CT of
     0.98 x 0.98 x 2.5 mm gets 2.5 mm, where radiographers differ by 1 to 3 mm (Nikolov et al. 2021, doi:10.2196/26151);
     EM of 8 x 8 x 30 nm gets 30 nm.
     """

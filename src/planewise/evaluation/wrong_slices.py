@@ -1,4 +1,4 @@
-"""Where a volume is wrong: voxels that disagree, counted in every slice of every plane."""
+"""Where a volume is wrong: the number of wrong voxels in each slice of each plane."""
 
 # mypy: disable-error-code="arg-type, assignment"
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
@@ -11,7 +11,7 @@ from planewise.evaluation.overlap import EMPTY, add_count, find_place, new_table
 
 
 def wrong_voxels(pair: OpenPair, right: set[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the number of wrong voxels in every slice along z, along y and along x, int64.
+    """Return the number of wrong voxels in each slice along z, along y and along x, int64.
 
     A voxel is right if its labels (truth, predicted) are both background or in ``right``.
     """

@@ -1,4 +1,4 @@
-"""What every call from Python has in common: whom it reports to, and how errors call arguments."""
+"""Shared by all calls from Python: where progress is reported, and how errors name arguments."""
 
 import difflib
 import os
@@ -18,7 +18,7 @@ Job = TypeVar("Job", bound=Options)
 
 @contextmanager
 def call(progress: ProgressFunction | bool | None) -> Iterator[None]:
-    """Within, progress goes to who asked for it, and errors name arguments as Python has them."""
+    """Within, progress goes to the caller's function, and errors name arguments as in Python."""
     try:
         with reported_to(progress):
             yield
@@ -28,9 +28,9 @@ def call(progress: ProgressFunction | bool | None) -> Iterator[None]:
 
 
 def as_arguments(message: str) -> str:
-    """Return a message about options with the names of arguments: ``--min_size -1: ...`` is of ``min_size=-1``.
+    """Return a message about options with the names of arguments: ``--min_size -1: ...`` becomes ``min_size=-1: ...``.
 
-    Values that stand for others are given as Python's: ``--intensity LOW HIGH`` is ``intensity=(LOW, HIGH)``.
+    Values are written as in Python: ``--intensity LOW HIGH`` becomes ``intensity=(LOW, HIGH)``.
     """
     message = re.sub(r"--(\w+) ([A-Z]+) ([A-Z]+)\b", r"\1=(\2, \3)", message)
     message = re.sub(r"--(invert|ignore_geometry|overwrite|from_scratch)\b", r"\1=True", message)
@@ -39,10 +39,10 @@ def as_arguments(message: str) -> str:
 
 
 def options_of(kind: type[Job], given: dict[str, Any], without: Collection[str] = (), **fixed: Any) -> Job:
-    """Return the options of a command, as it declares them, of arguments that a caller has ``given``.
+    """Return a command's options, as it declares them, from the arguments that a caller has ``given``.
 
-    ``without``: options that mean nothing in a call from Python. Raises PlanewiseError for one of these, or one that
-    the command has not, or a value that it does not allow.
+    ``without``: options without meaning in a call from Python. Raises PlanewiseError for one of these, for an unknown
+    option, or for a value that is not allowed.
     """
     allowed = [name for name in kind.model_fields if name not in fixed and name not in without]
     for name in given:
@@ -54,14 +54,14 @@ def options_of(kind: type[Job], given: dict[str, Any], without: Collection[str] 
 
 
 def path_of(given: Any, argument: str) -> Path:
-    """Return a path that a caller has given. Raises PlanewiseError if it is none."""
+    """Return a path given by a caller. Raises PlanewiseError if it is not a path."""
     if not isinstance(given, str | os.PathLike):
         raise PlanewiseError(f"{argument}: is {type(given).__name__}; it must be a path")
     return Path(given)
 
 
 def name_of(given: Any, otherwise: str) -> str:
-    """Return what a volume is called: the name of its file, or of a layer or array that has one."""
+    """Return the name of a volume: that of its file, or of a layer or array that has one."""
     if isinstance(given, str | os.PathLike):
         return stem_of(Path(given)) or Path(given).name
     named = given[1].get("name") if isinstance(given, tuple) and isinstance(given[1], dict) else None
@@ -70,6 +70,6 @@ def name_of(given: Any, otherwise: str) -> str:
 
 
 def log_problems(problems: list[Problem]) -> None:
-    """Log what is wrong with single cases of a job that went on without them."""
+    """Log the problems of single cases, without which a job continued."""
     for problem in problems:
         say(f"{WARNING}{problem.where}: {problem.what}")

@@ -1,4 +1,4 @@
-"""The verb finetune: a dataset and a base model give a model."""
+"""The function finetune: trains a base model on a dataset."""
 
 import os
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def finetune(
     """Fine-tune a model on a dataset and return it; everything is kept in the folder ``output``.
 
     ``dataset``: a nnU-Net raw dataset (dataset.json, imagesTr, instancesTr or labelsTr), or {case: (image, labels)}
-    with anything that ``open`` takes; this is written as a dataset to ``output``/dataset. ``base``: a MitoNet, whose
+    with anything that ``open`` takes; these are written as a dataset to ``output``/dataset. ``base``: a MitoNet, whose
     labels are instances, or a SAM2, whose labels are classes, see ``load_model``; "SAM2" with from_scratch=True starts
     from random weights. ``classes``: for SAM2 with {case: ...}, the names of the labels by value.
 

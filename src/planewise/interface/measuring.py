@@ -1,4 +1,4 @@
-"""The verb measure: labels give a table of their objects, or of classes within the lungs."""
+"""The functions that measure objects in labels, or classes within the lungs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class Measures:
     measured: Measured
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return one row per object."""
+        """Return one row for each object."""
         return _frame(object_rows({self.case: self.measured}))
 
     def contacts(self) -> "pandas.DataFrame":
-        """Return one row per pair of objects that touch."""
+        """Return one row for each pair of touching objects."""
         return _frame(contact_rows({self.case: self.measured}))
 
     def volume(self) -> "pandas.DataFrame":
@@ -46,7 +46,7 @@ class Measures:
         return _frame(volume_rows({self.case: self.measured}))
 
     def distributions(self) -> "pandas.DataFrame":
-        """Return the distribution of every measure, corrected for objects that the border cuts."""
+        """Return the distribution of each measure, corrected for objects that the border cuts."""
         return _frame(distribution_rows({self.case: self.measured}))
 
     def __repr__(self) -> str:
@@ -61,7 +61,7 @@ class ClassMeasures:
     measures: dict[str, float]
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return one row with a column for every measure."""
+        """Return one row with a column for each measure."""
         return _frame([{"case": self.case, **self.measures}])
 
     def __repr__(self) -> str:
@@ -86,7 +86,8 @@ def measure(
 
     All arguments may be anything that ``open`` takes. ``image``: for mean intensities, and for the spacing if the
     labels have none. ``references``: other labels by name, to measure contacts and distances with. Raises
-    PlanewiseError if one lies elsewhere than the labels; with ``ignore_geometry`` arrays are matched voxel by voxel.
+    PlanewiseError if one does not lie in the space of the labels; with ``ignore_geometry`` arrays are matched voxel by
+    voxel.
     """
     with call(progress):
         name, path = name_of(labels, "volume"), Path("labels")
@@ -103,7 +104,7 @@ def measure(
             shown = placed(opened, "image")
             if canonical.unit == PIXEL != opened.unit:
                 canonical = in_place_of(canonical, opened)
-                say(f"{name}: the labels say no unit of their spacing; that of the image is taken")
+                say(f"{name}: the labels state no unit of spacing; the image's spacing is taken")
         return Measures(name, measure_volume(resident(canonical), shown, beside, name))
 
 
@@ -123,7 +124,7 @@ def measure_classes(
 
     ``labels``, ``ct``, ``lungs``: anything that ``open`` takes; without ``lungs`` they are segmented from HU.
     ``classes``: names of the label values; ``fibrosis``: those that count as fibrosis, by default reticulation and
-    honeycombing. ``zones`` and ``periphery_mm``: see that command. Raises PlanewiseError for values that no class has,
+    honeycombing. ``zones`` and ``periphery_mm``: see that command. Raises PlanewiseError for values without a class,
     or a CT without a spacing.
     """
     from planewise.apps.ild.options import WINDOWS

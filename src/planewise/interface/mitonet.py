@@ -29,12 +29,12 @@ from planewise.volumes.formats import ending_of, ome_zarr, stem_of
 from planewise.volumes.labels import open_labels
 from planewise.volumes.volume import Volume
 
-OF_FOLDERS = ("sequence", "overwrite")  # options of the command that are about the files it reads and writes
+OF_FOLDERS = ("sequence", "overwrite")  # options of the command about the files that it reads and writes
 
 
 @dataclass(frozen=True)
 class MitoNetModel(Model):
-    """A MitoNet: its YAML is ``file``. The network is loaded when it is first used, and kept."""
+    """A MitoNet with the YAML ``file``. The network is loaded at its first use, and kept."""
 
     file: ModelFile = field(repr=False)
     weights: Path

@@ -1,4 +1,4 @@
-"""A trained model, whichever network it is of: what it is called, which classes it knows, and how it segments."""
+"""A trained model with any network: its name, its classes, and its method to segment."""
 
 import os
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ class Model(ABC):
     @property
     @abstractmethod
     def kind(self) -> Literal["MitoNet", "SAM2"]:
-        """MitoNet gives instances: every object has a label. SAM2 gives classes."""
+        """Whether labels are instances (MitoNet: a label for each object) or classes (SAM2)."""
 
     @abstractmethod
     def segment(
@@ -63,7 +63,7 @@ def load_model(model: str | os.PathLike[str] | Model) -> Model:
 
 
 def is_mitonet(model: str | os.PathLike[str]) -> bool:
-    """Whether a path or a name means a MitoNet: a YAML, a folder with one, an archive, or a shipped config."""
+    """Whether a path or a name refers to a MitoNet: a YAML, a folder with one, an archive, or a shipped config."""
     path = Path(model)
     if path.is_dir():
         return bool(list(path.glob("*.yaml"))) and not (path / "config.json").exists()

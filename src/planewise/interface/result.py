@@ -1,4 +1,4 @@
-"""Scores as scientists use them: a table, or a number by its name."""
+"""Scores as a table, or as single numbers by name."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """Scores: one row for every method, case and class; for the metrics see docs/evaluation.md."""
+    """Scores: one row for each method, case and class; for the metrics see docs/evaluation.md."""
 
     rows: tuple[result.Result, ...]
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return a pandas table: one row for every method, case and class, one column for every metric.
+        """Return a pandas table: one row for each method, case and class, one column for each metric.
 
         ``status``: "ok", or why a case was scored as an empty prediction. An undefined score is NaN.
         """
@@ -39,7 +39,7 @@ class Result:
         )
 
     def __getitem__(self, metric: str) -> float:
-        """Return a score where there is one method, case and class. Raises PlanewiseError if there are several."""
+        """Return a score, if there is a single method, case and class. Raises PlanewiseError if there are several."""
         if len(self.rows) != 1:
             raise PlanewiseError(f"{metric}: there are {len(self.rows)} rows, each with its score; see to_frame()")
         scores = self.rows[0].scores
@@ -49,7 +49,7 @@ class Result:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on what was scored, each once."""
+        """Notes on the scored files, each once."""
         return tuple(dict.fromkeys(note for row in self.rows for note in row.notes))
 
     def __repr__(self) -> str:

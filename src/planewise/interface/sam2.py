@@ -31,15 +31,15 @@ from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 FROM_SCRATCH = "SAM2"  # the base of a training from random weights
-OF_FOLDERS = (  # options of the command that are about the files it reads and writes, and who shares them
+OF_FOLDERS = (  # options of the command about the files that it reads and writes, and about workers
     "output", "base", "truth", "series", "visualize", "overwrite", "devices", "scheduler",
 )  # fmt: skip
-DRAWN = "boxes"  # as options and messages call prompts that are rows
+DRAWN = "boxes"  # name of prompts given as rows, in options and messages
 
 
 @dataclass(frozen=True)
 class Sam2Model(Model):
-    """A SAM2; ``window``: level and width in HU that it was trained in, if its file says. It is loaded once."""
+    """A SAM2; ``window``: level and width in HU of its training, if its file states them. It is loaded once."""
 
     window: tuple[float, float] | None
     finds_classes: bool
@@ -107,7 +107,7 @@ class Sam2Model(Model):
         return self.loaded[image_size]
 
     def _kind(self, prompts: Any, name: str) -> str:
-        """Return what boxes come from, as the command line calls it; with None the model finds classes by itself."""
+        """Return where boxes come from, in the command line's terms; None: the model segments classes without boxes."""
         wanted = "auto" if prompts is None else prompts if isinstance(prompts, str) else DRAWN
         if wanted == "truth":
             raise PlanewiseError("prompts='truth': give the labels that boxes are taken from as truth=")
@@ -145,9 +145,9 @@ class Sam2Model(Model):
 
 
 def lungs_within(patient: Patient, hu: np.ndarray, image: Path, masks: Any, ignore_geometry: bool) -> np.ndarray:
-    """Return the lungs of a patient, 1 left and 2 right: those of ``masks``, or found from HU.
+    """Return the lungs of a patient, 1 left and 2 right: from ``masks``, or segmented from HU.
 
-    Raises PlanewiseError if they are to be found in a CT without a spacing.
+    Raises PlanewiseError if they must be segmented in a CT without a spacing.
     """
     if masks is not None:
         path = Path("lungs")
@@ -156,7 +156,7 @@ def lungs_within(patient: Patient, hu: np.ndarray, image: Path, masks: Any, igno
         return take_sides(to_canonical(placed, labels=True).read(), hu, patient.spacing_mm)
     if patient.geometry.unit == PIXEL:
         raise PlanewiseError(
-            f"{image}: does not say its spacing in a unit of length, so that lungs cannot be found; give "
+            f"{image}: states no spacing in a unit of length, so lungs cannot be segmented; give "
             'planewise.open(ct, spacing=(z, y, x), unit="mm"), or a mask as lungs='
         )
     return find_lungs(hu, patient.spacing_mm)

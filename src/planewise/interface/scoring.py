@@ -1,4 +1,4 @@
-"""The verbs score and compare: labels and their truth give a table of scores."""
+"""The functions score and compare: score labels against their truth."""
 
 import os
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def score(
     ignore_geometry: bool = False,
     progress: ProgressFunction | bool | None = None,
 ) -> Result:
-    """Return the scores of labels against the truth; see ``compare``, of which this is the case of one method."""
+    """Return the scores of one method's labels against the truth; see ``compare`` for the arguments."""
     name = name_of(labels, "labels")
     name = "labels" if name == "truth" else name
     return compare(
@@ -63,12 +63,12 @@ def compare(
     ignore_geometry: bool = False,
     progress: ProgressFunction | bool | None = None,
 ) -> Result:
-    """Score every method's labels against one ground truth, with the code of ``planewise compare``.
+    """Score the labels of each method against one ground truth, with the code of ``planewise compare``.
 
     ``methods``: labels by the method's name, anything that ``open`` takes, or folders of label volumes; ``truth``: the
     same. Cases in folders are paired by name; a case that a method lacks counts as an empty prediction. ``classes``:
-    names of the label values, which are then scored class by class. Without ``classes`` every label above 0 is an
-    object, except for a path below a dataset.json that is in no folder called instances: then the classes are those of
+    names of the label values, which are then scored class by class. Without ``classes`` each label above 0 is an
+    object, except for a path below a dataset.json that is not in a folder of instances: then the classes are those of
     the dataset.json. ``ignore``: value of voxels in the truth that are not scored, by default that of the dataset.json.
     A truth with values that the dataset.json does not name is refused; values that ``classes`` leaves out are
     background. ``tolerance``: of surface Dice, in nm for nm and um, in mm for mm, in voxels if no unit is known; for
@@ -120,7 +120,7 @@ def _of_folders(
 def _benchmark(
     methods: dict[str, Path], truth: Path, classes: Classes | None, ignore: int | None, ignore_geometry: bool
 ) -> Benchmark:
-    """Return what is scored of folders."""
+    """Return what is scored for folders."""
     named, labels = _classes(truth, classes, label_volumes_in(truth))
     labels = labels if ignore is None else replace(labels, ignore=ignore)
     pairs = {
@@ -142,7 +142,7 @@ def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[d
     if labels.source is None or holds_instances(truth.resolve()):
         return {}, labels
     named = class_names(labels, files)
-    say(f"Scored are the classes of {labels.source}: {', '.join(named.values())}")
+    say(f"The classes of {labels.source} are scored: {', '.join(named.values())}")
     return named, labels
 
 

@@ -1,4 +1,4 @@
-"""The verb segment: a volume and a model give labels."""
+"""The function segment: segments a volume with a model."""
 
 import os
 from pathlib import Path
@@ -25,9 +25,9 @@ def segment(
     """Segment a volume; return its labels on the same grid, as the command line writes them.
 
     ``volume``: a path, an array (z, y, x) of any library, an xarray.DataArray, a layer of napari, or a ``Volume``: see
-    ``open``. ``model``: see ``load_model``; it says which application this is. MitoNet gives instances, SAM2 classes.
+    ``open``. ``model``: see ``load_model``; it determines the application. MitoNet gives instances, SAM2 classes.
 
-    ``prompts``, for SAM2: None or "auto" searches for every class that the model was trained to find without boxes,
+    ``prompts``, for SAM2: None or "auto" searches for all classes that the model was trained to segment without boxes,
     "lungs" does so in each slice separately. For drawn boxes give a table (pandas, or mappings with class, slice, x0,
     y0, x1, y1 in the canonical orientation), or the path of a CSV or JSON that also has the column case. ``truth``:
     labels to take the boxes from, as an oracle.

@@ -1,1 +1,1 @@
-"""From masks to numbers, in physical units. Nothing here knows a model: any method's label volumes can be measured."""
+"""Measures masks in physical units. Nothing here depends on a model: label volumes of any method can be measured."""

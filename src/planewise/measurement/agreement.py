@@ -1,6 +1,6 @@
-"""How well two readers or methods agree on the same patients: Bland-Altman, ICC(2,1), weighted kappa.
+"""The agreement of two readers or methods on the same patients: Bland-Altman, ICC(2,1), weighted kappa.
 
-A value that is not defined, because there are too few patients or all are alike, is NaN.
+A value that is not defined, because there are too few patients or all are equal, is NaN.
 """
 
 import math
@@ -95,7 +95,7 @@ def categories(values: np.ndarray, bounds: Sequence[float]) -> np.ndarray:
 
 
 def category_table(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
-    """Return how many patients (count, count) have the one category by the first and the other by the second."""
+    """Return the cross table (count, count): the number of patients by first and by second category."""
     return np.bincount(first * count + second, minlength=count * count).reshape(count, count)
 
 

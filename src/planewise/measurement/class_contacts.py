@@ -1,4 +1,4 @@
-"""Classes of a volume whose objects are measured: which class each object is of, and where two classes touch."""
+"""The classes of measured objects, and the contacts between classes."""
 
 import re
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Classes:
     doubts: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it in JSON's types."""
         return {
             "names": list(self.names.items()),
             "of_object": self.of_object.tolist(),
@@ -42,13 +42,13 @@ class Classes:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Classes":
-        """Return what ``as_json`` gave."""
+        """Return it from the value of ``as_json``."""
         contacts = [ClassContact(*contact) for contact in stored["contacts"]]
         of_object = np.array(stored["of_object"], np.int64)
         return cls(dict(map(tuple, stored["names"])), of_object, contacts, stored.get("doubts", []))
 
     def name_of(self, value: int) -> str:
-        """Return what a class is called; "" of 0."""
+        """Return the name of a class; "" for 0."""
         return self.names.get(value, "")
 
 

@@ -1,4 +1,4 @@
-"""Which classes of a label volume are measured, and which of them count as fibrosis."""
+"""The classes of a label volume to measure, and those of them that count as fibrosis."""
 
 import re
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from planewise.data.classes import LabelDefinition
 from planewise.errors import PlanewiseError
 from planewise.measurement.regions import REGIONS
 
-FIBROSIS = ("reticulation", "honeycombing")  # where the classes have these names and nobody says otherwise
-RESERVED = ("lungs", "total_fibrosis", "total_extent")  # what columns are called besides
+FIBROSIS = ("reticulation", "honeycombing")  # by default, if classes have these names
+RESERVED = ("lungs", "total_fibrosis", "total_extent")  # other names of columns
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class MeasuredClasses:
     fibrosis: tuple[int, ...]
 
     def columns(self) -> dict[int, str]:
-        """Return what the columns of each class are called, by value."""
+        """Return the column name of each class, by value."""
         return {value: as_column(name) for value, name in self.names.items()}
 
     def groups(self) -> dict[str, tuple[int, ...]]:
@@ -39,14 +39,14 @@ def as_column(name: str) -> str:
 
 
 def named_by_options(texts: tuple[str, ...]) -> LabelDefinition:
-    """Return the classes that ``--classes NAME=VALUE ...`` names. Raises PlanewiseError for what is no such pair."""
+    """Return the classes named by ``--classes NAME=VALUE ...``. Raises PlanewiseError for text in another form."""
     classes: dict[int, str] = {}
     for text in texts:
         name, _, value = text.rpartition("=")
         if not name or not value.isdecimal() or not int(value):
             raise PlanewiseError(f"--classes {text}: must be NAME=VALUE, a whole number above 0, as all others are")
         if int(value) in classes:
-            raise PlanewiseError(f"--classes {text}: {classes[int(value)]} has this value too; give each its own")
+            raise PlanewiseError(f"--classes {text}: {classes[int(value)]} has this value too; give each another one")
         classes[int(value)] = name
     return LabelDefinition(dict(sorted(classes.items())))
 

@@ -1,4 +1,4 @@
-"""Every measure of objects and of volumes, once: its name, its unit, what it means, how it is computed, and after whom.
+"""Defines each measure of objects and of volumes once: name, unit, meaning, computation and source.
 
 Headers of tables, the JSON and the documentation read this table.
 """
@@ -10,7 +10,7 @@ Kind = Literal["", "count", "length", "area", "volume", "per length", "per volum
 
 
 class Unit(NamedTuple):
-    """What a column's name ends in, and what that is in words; neither where there is no unit."""
+    """The ending of a column's name, and the unit in words; both empty without a unit."""
 
     ending: str = ""
     words: str = ""
@@ -33,9 +33,9 @@ def unit_of(kind: Kind, physical: bool) -> Unit:
 
 @dataclass(frozen=True)
 class Measure:
-    """What a column holds; ``formula``: how it is computed, ``source``: after whom. ``kind``: what sort of unit it has.
+    """The meaning of a column; ``formula``: its computation, ``source``: its reference. ``kind``: the kind of its unit.
 
-    Its column is called after its key and its unit, which a volume's file decides.
+    Its column is named by its key and its unit, which depends on the volume's file.
     """
 
     meaning: str

@@ -18,8 +18,8 @@ import numpy as np
 from planewise.measurement.rows import Rows, grown
 from planewise.volumes.volume import Spacing
 
-HALO = 4  # voxels around a face that are looked at, at most: planes beyond a slab
-REACH = 2  # times the side of a cube of a voxel's volume: how far around a face is looked
+HALO = 4  # voxels around a face that are used, at most: planes beyond a slab
+REACH = 2  # radius around a face that is used, in sides of a cube with a voxel's volume
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Densitometry: what the Hounsfield units within a lung say."""
+"""Densitometry: statistics of the Hounsfield units within a lung."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 
-AIR_AT_MOST_HU = -500.0  # every CT of a chest holds air; values that begin higher are no HU
+AIR_AT_MOST_HU = -500.0  # each chest CT contains air; values that begin higher are not HU
 DENSE_HU = 0.0  # the median of a lung is darker, however diseased
 HIGH_HU = (-600.0, -250.0)
 LOW_HU = -950.0

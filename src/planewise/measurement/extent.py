@@ -1,4 +1,4 @@
-"""How much of each class there is, and where in the lungs: every number from one table of counted voxels."""
+"""The extent of each class and its place in the lungs: all numbers come from one table of voxel counts."""
 
 import math
 from dataclasses import dataclass

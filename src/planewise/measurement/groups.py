@@ -1,9 +1,9 @@
-"""Conditions compared, with the animal as the unit: objects of one animal are alike, and do not count as several.
+"""Compares conditions, with the animal as the unit, since objects of one animal are not independent.
 
 A measure of objects is fitted by a linear mixed model: condition as fixed effect, animal as random intercept, and the
 case within the animal as another where animals have several and these differ (REML; Laird and Ware 1982,
 doi:10.2307/2529876). Interval and p are of Student's t with as many degrees of freedom as there are animals less 2, not
-of the normal distribution, which is too sure of few animals. Where the model is singular (no variance between animals
+of the normal distribution, which is too narrow for few animals. If the model is singular (no variance between animals
 beside that within) or does not converge, and for measures of volumes, the means of the animals are compared by Welch's
 test (1947, doi:10.1093/biomet/34.1-2.28). Only objects that no border cuts take part, unweighted.
 """
@@ -95,9 +95,9 @@ def read_groups(path: Path) -> list[Member]:
 
 
 def as_files_are_named(members: Sequence[Member], cases: Collection[str]) -> list[Member]:
-    """Return ``members`` with the names of ``cases`` as files have them, whichever way letters with dots are coded.
+    """Return ``members`` with the spelling of ``cases`` in file names, whichever way accented letters are encoded.
 
-    macOS stores Ö as O and two dots, a spreadsheet as one letter: both look alike.
+    macOS stores Ö as O and a combining diaeresis, a spreadsheet as one letter: both look the same.
     """
     as_stored = {unicodedata.normalize("NFC", case): case for case in cases}
     named = [as_stored.get(unicodedata.normalize("NFC", member.case), member.case) for member in members]

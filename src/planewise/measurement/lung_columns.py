@@ -1,4 +1,4 @@
-"""Every column of the measures of lungs, once: its name, its unit, what it means, and where it comes from.
+"""Defines each column of the lung measures once: its name, unit, meaning and source.
 
 CSV, JSON, pages and docs read this table; a test computes every column and compares their names.
 """

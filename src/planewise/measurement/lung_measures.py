@@ -1,4 +1,4 @@
-"""What is measured of a case: all columns of its lungs, kept until those of every case are written together."""
+"""The measures of a case: all columns of its lungs, kept until those of all cases are written together."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -15,7 +15,7 @@ class MeasuredCase:
     """What was measured of a case: values by column, see ``lung_columns``; None where one is not defined.
 
     ``labels``, ``lungs``: where they were measured; ``against``: extents by a second reader's ``against_labels``.
-    ``notes``: what a reader of the numbers must know.
+    ``notes``: notes for the reader of the numbers.
     """
 
     case: str

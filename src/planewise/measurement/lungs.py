@@ -16,7 +16,7 @@ from planewise.measurement.regions import LEFT, RIGHT, ZoneRule
 from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Spacing
 
-LARGE_PART = 0.05  # of the lungs: a smaller part goes with the lung that is nearest
+LARGE_PART = 0.05  # of the lungs: a smaller part is assigned to the nearest lung
 BOTH_LUNGS = 0.6  # of the body's width: a part that is wider is both lungs
 CORE_DEPTHS_MM = (0.0, 2.5, 5.0, 8.0, 12.0)
 NEAR_THE_MIDDLE = 0.15  # of the body's width: where a plane between the lungs is looked for

@@ -1,1 +1,1 @@
-"""The 2D networks, their losses, and the files they are loaded from and saved to."""
+"""The 2D networks, their losses, and the files that they are loaded from and saved to."""

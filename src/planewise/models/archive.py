@@ -1,8 +1,8 @@
 """A model as one file: the ``.empanada`` archive that empanada-napari exports and imports.
 
 It is a zip without folders of ``NAME.yaml``, whose ``model:`` is the name of a file beside it, and that file,
-``NAME.pth``; empanada-napari takes the YAML that is called as the archive is. We take the one that is there, so that an
-archive can be renamed, and put a card beside them, which others pass over.
+``NAME.pth``; empanada-napari takes the YAML with the archive's name. planewise takes the only one, so that an
+archive can be renamed, and adds a model card, which other programs ignore.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""A model's card: the page that says what it is, what it was trained on and how well it validated, as Markdown."""
+"""A model's card: a Markdown page on what it is, what it was trained on, and its validation score."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ UNKNOWN = "not known"
 
 
 def mitonet_card(name: str, model: ModelFile, use: str) -> str:
-    """Return the card of a MitoNet, all of which its YAML says too; ``use``: how it is used, in a line."""
+    """Return the card of a MitoNet, with facts from its YAML; ``use``: how it is used, in a line."""
     range_, sides = model.trained_intensities(), model.pixel_nm
     seen = {
         "classes": ", ".join(model.class_names.values()) if model.several is None else str(model.several),
@@ -60,7 +60,7 @@ def _card(name: str, what: str, seen: Mapping[str, str], trained: Trained | None
             "## Training",
             _table("training", about),
             "## Validation",
-            "Of the step that was chosen, on data that it was chosen by: how good the model is on others is not said.",
+            "The score is of the chosen step, on the data used to choose it; it says little about other data.",
             _table("validation", validation),
         ]
     parts += ["## Use", use]

@@ -17,7 +17,8 @@ def is_url(text: str) -> bool:
 
 
 def cached(url: str) -> Path:
-    """Return where the file of ``url`` is, or would be: in a folder of its own, since many URLs end in one name."""
+    """Return the path of the file of ``url`` in the cache: in a separate folder, since many URLs end in the same
+    name."""
     import pooch
 
     name = Path(urlparse(url).path).name or "weights"
@@ -25,7 +26,7 @@ def cached(url: str) -> Path:
 
 
 def state_of(url: str, sha256: str | None) -> str:
-    """Return whether the file of ``url`` is in the cache, and is what it has to be; see ``fetch`` for ``sha256``."""
+    """Return whether the file of ``url`` is in the cache, with the right content; see ``fetch`` for ``sha256``."""
     import pooch
 
     path = cached(url)
@@ -53,12 +54,12 @@ def _pin(path: Path) -> Path:
 
 
 def fetch(url: str, sha256: str | None, says: str, otherwise: str, read: Callable[[Path], Any] | None = None) -> Path:
-    """Return the file of ``url``, downloaded if it is not there; one that was put there by hand is as good.
+    """Return the file of ``url``, downloaded if it is missing; a file put there by hand is accepted.
 
-    ``sha256``: what it must have; None: what it had when it was first used, which is printed and kept beside it.
-    ``says``: who gives the sha256, or does not; ``otherwise``: what can be done without the file; ``read`` raises
-    PlanewiseError if it is damaged, so that no damaged file's sha256 is kept. Raises PlanewiseError if it cannot be
-    downloaded, saying what to put where, or if it has another sha256, in which case it is kept.
+    ``sha256``: the required one; None: that of its first use, which is printed and stored beside it. ``says``: the
+    source of the sha256, if any; ``otherwise``: what can be done without the file; ``read`` raises PlanewiseError if it
+    is damaged, so that no damaged file's sha256 is stored. Raises PlanewiseError if it cannot be downloaded, saying
+    which file to put where, or if it has another sha256; the file is then kept.
     """
     import pooch
 
@@ -73,7 +74,7 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str, read: Callabl
             pooch.retrieve(url, f"sha256:{known}" if known else None, path.name, path.parent, downloader=downloader)
         except ValueError as error:  # pooch's word for another hash; it keeps nothing
             raise PlanewiseError(f"{url}: was downloaded, but its sha256 is not that {by}: {error}") from error
-        except Exception as error:  # requests has a dozen ways to say that there is no network
+        except Exception as error:  # requests has many exceptions for a missing network
             raise PlanewiseError(
                 f"{url}: cannot be downloaded ({type(error).__name__}). Download it elsewhere and put it at {path}"
                 f"{f' (sha256 {known})' if known else ''}, or {otherwise}"

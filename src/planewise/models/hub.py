@@ -1,4 +1,4 @@
-"""Models as the hub keeps them: a folder, here or in the hub's own cache, and the licence that it says."""
+"""Models in the hub's form: a folder, given or in the hub's cache, with the licence stated in its card."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,9 +18,9 @@ CARD = "README.md"
 
 @contextmanager
 def reading_hub(source: str, what: str, instead: str) -> Iterator[None]:
-    """Make whatever reading a hub's model raises one PlanewiseError: a damaged or foreign folder fails in many ways.
+    """Turn all exceptions of reading a hub model into a PlanewiseError: damaged or foreign folders fail in many ways.
 
-    ``source``: as the user named it; ``what``: of which model it should be; ``instead``: what to give the path of.
+    ``source``: as the user named it; ``what``: the expected model; ``instead``: what else the user can give.
     """
     from transformers.utils import logging
 
@@ -42,10 +42,10 @@ def reason_of(error: Exception) -> str:
 
 
 def hub_folder(source: Path, files: Iterable[str]) -> Path:
-    """Return the folder ``source``, or that of the hub's model of this id, whose ``files`` are downloaded.
+    """Return the folder ``source``, or the folder of the hub model with this id, after downloading its ``files``.
 
     It is in the hub's own cache, which names files by their sha256. Raises PlanewiseError if it cannot be downloaded,
-    saying what to put where, or if the weights are damaged.
+    saying which files to put where, or if the weights are damaged.
     """
     if source.is_dir():
         return source
@@ -63,12 +63,12 @@ def hub_folder(source: Path, files: Iterable[str]) -> Path:
     digest = pooch.file_hash(str(blob))
     if len(blob.name) == len(digest) and blob.name != digest:
         raise PlanewiseError(f"{blob}: its sha256 is {digest}: it is damaged. Delete it, and it is downloaded again")
-    say(f"{source}: {folder}, its sha256 is {digest}; its licence stands on {HUB}/{source}")
+    say(f"{source}: {folder}, its sha256 is {digest}; its licence is on {HUB}/{source}")
     return folder
 
 
 def _by_hand(source: Path) -> str:
-    """Return how a model of the hub is had where it cannot be downloaded, to read."""
+    """Return instructions for a hub model that cannot be downloaded."""
     files = " and ".join(f"{HUB}/{source}/resolve/main/{name}" for name in (CONFIG, WEIGHTS_FILE))
     by_hand = f"Download {files} elsewhere, put them into one folder, and give the path of that folder"
     if published := of_hub_id(str(source)):
@@ -79,7 +79,7 @@ def _by_hand(source: Path) -> str:
 
 
 def licence_of(source: Path) -> str | None:
-    """Return the licence that a folder's card says, or that of a model of the hub that is cached; None if none does."""
+    """Return the licence stated in a folder's card, or in that of a cached hub model; None if it is not stated."""
     from huggingface_hub import snapshot_download
 
     try:

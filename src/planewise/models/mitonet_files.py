@@ -43,7 +43,7 @@ def write_archive(path: Path, model: ModelFile, network: PanopticNetwork) -> Non
 def write_package(path: Path, model: ModelFile, network: PanopticNetwork) -> None:
     """Write ``network`` as a package in the bioimage.io format, with a synthetic image and its outputs to test it by.
 
-    Raises PlanewiseError if bioimageio.core is missing, or does not get from the package what ``network`` gives.
+    Raises PlanewiseError if bioimageio.core is missing, or gets other results from the package than ``network`` gives.
     """
     try:
         from bioimageio.core import test_model
@@ -58,8 +58,8 @@ def write_package(path: Path, model: ModelFile, network: PanopticNetwork) -> Non
         summary = test_model(temporary)
         if summary.status != "passed":
             wrong = [error.msg.strip().splitlines()[-1] for detail in summary.details for error in detail.errors]
-            raise PlanewiseError(f"{path}: bioimageio.core does not get from it what the model gives: {wrong[0]}")
-    say(f"{path}: bioimageio.core gets from it what the model gives")
+            raise PlanewiseError(f"{path}: bioimageio.core gets other results from it than the model gives: {wrong[0]}")
+    say(f"{path}: bioimageio.core gets the same results from it as the model")
     say("To be put on bioimage.io, its rdf.yaml also needs authors, a licence and a cover")
 
 

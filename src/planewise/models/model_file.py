@@ -1,4 +1,4 @@
-"""A model's YAML: what the weights expect and how they were trained. empanada-napari's schema, read and written."""
+"""A model's YAML: the inputs that the weights expect, and their training. Reads and writes empanada-napari's schema."""
 
 import zipfile
 from pathlib import Path
@@ -79,7 +79,7 @@ class Finetune(BaseModel):
 
 
 class LittleData(BaseModel):
-    """What a training with few annotations does otherwise than the published recipe; ours, see docs/truth.md."""
+    """How a training with few annotations differs from the published recipe; planewise's own, see docs/truth.md."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
@@ -88,8 +88,8 @@ class LittleData(BaseModel):
 
 
 class Calibration(Platt):
-    """What makes a confidence of the planes' agreement on an object: a curve of the share of its voxels that all planes
-    gave; see ``inference.confidence``.
+    """The curve from the planes' agreement on an object, the share of its voxels that all planes have, to a confidence;
+    see ``inference.confidence``.
     """
 
     planes: tuple[Plane, ...]  # that agreed, or did not
@@ -129,7 +129,7 @@ class ObjectSizes(BaseModel):
 
 
 class Trained(BaseModel):
-    """How the weights came about: trained on ``dataset``, those of the ``step`` that validated best."""
+    """How the weights were trained: on ``dataset``, up to the ``step`` that validated best."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     dataset: str
@@ -189,7 +189,7 @@ class ModelFile(BaseModel):
 
     @property
     def several(self) -> PanopticClasses | None:
-        """Its classes, if there are several; None of one, whose objects are told apart."""
+        """Its classes, if there are several; None for one class with separate objects."""
         if len(self.labels) < 2:
             return None
         return PanopticClasses(dict(sorted(self.class_names.items())), tuple(sorted(self.thing_list)))
@@ -223,12 +223,12 @@ class ModelFile(BaseModel):
         )
 
     def trained_intensities(self) -> TrainedIntensities:
-        """Return what the file says of its training images' intensities, or else what its norms say."""
+        """Return the intensities of the training images as stated in the file, or else derived from its norms."""
         return self.intensities or self.norms.intensities()
 
 
 def find_model_file(name: str | Path) -> Path:
-    """Return the YAML that ``name`` means: a file, that of an archive, or else the shipped config of a model.
+    """Return the YAML for ``name``: a file, that of an archive, or else the shipped config of a model.
 
     An archive is unpacked into the user's cache. A shipped config is named with or without its ending, and with or
     without the folder ``configs``, with a message. Raises PlanewiseError listing them if it is none.
@@ -238,7 +238,7 @@ def find_model_file(name: str | Path) -> Path:
         return unpacked_model(path) if path.suffix.lower() == ARCHIVE else path
     shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
     if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
-        say(f"{name}: the model of that name that planewise ships is taken ({shipped})")
+        say(f"{name}: taken as the model of that name shipped with planewise ({shipped})")
         return shipped
     from planewise.models.zoo import of_name
 

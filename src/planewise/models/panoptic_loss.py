@@ -1,4 +1,4 @@
-"""What MitoNet is trained on: targets made from instance labels, and the loss over the network's outputs.
+"""MitoNet's training: targets made from instance labels, and the loss over the network's outputs.
 
 The terms and their weights are those of the published recipe (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
 """

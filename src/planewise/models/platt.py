@@ -1,4 +1,4 @@
-"""A logistic curve of a score, by which it becomes a probability.
+"""A logistic curve that turns a score into a probability.
 
 Platt 1999, "Probabilistic outputs for support vector machines"; with a prior, since little is held out.
 """
@@ -30,7 +30,7 @@ class Platt(BaseModel):
 
 @dataclass(frozen=True)
 class Prior:
-    """What a curve is before anything was held out: normal distributions of its slope and offset."""
+    """The prior of a curve, before any held-out data: normal distributions of its slope and offset."""
 
     slope: float
     slope_sd: float
@@ -39,7 +39,7 @@ class Prior:
 
 
 def fit(scores: np.ndarray, shares: np.ndarray, before: Prior, weights: np.ndarray | None = None) -> Platt:
-    """Return the curve that is likeliest by ``shares`` (n,), in 0..1, at ``scores`` (n,), and by what was known before.
+    """Return the likeliest curve for ``shares`` (n,), in 0..1, at ``scores`` (n,), given the prior.
 
     The likeliest of both (maximum a posteriori), so that a few that a good score separates make nothing certain. A
     larger score never means less: a slope below 0 becomes 0. ``weights`` (n,): how much each counts; None: 1.

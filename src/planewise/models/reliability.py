@@ -1,4 +1,4 @@
-"""What a model's own scores are worth: calibrated on patients that were held out, and stored beside its class tokens.
+"""The calibration of a model's scores on held-out patients, stored beside its class tokens.
 
 A logistic curve for each class, see ``platt``, whose prior matters, since few patients are held out.
 """
@@ -30,7 +30,7 @@ AS_PREDICTED = Prior(4.0, 4.0, -1.3, 3.0)  # of Dice, which is 2 IoU / (1 + IoU)
 def reliability_of(
     scores: np.ndarray, ious: np.ndarray, there: np.ndarray, dices: np.ndarray
 ) -> ClassReliability | None:
-    """Return what a class's scores are worth, by slices (n,) that were held out; None if they are too few to say.
+    """Return the calibration of a class's scores from held-out slices (n,); None if there are too few.
 
     ``there``: whether the class is in them; ``dices``: of its mask where it is.
     """

@@ -1,4 +1,4 @@
-"""SAM2's memory of an object: what it looked like in slices before, from which it is known again in the next.
+"""SAM2's memory of an object: its appearance in previous slices, from which it is recognised in the next one.
 
 All is computed by transformers' ``Sam2VideoModel``, which is given embeddings instead of images: it has no encoder of
 its own here. Every object has a memory for each direction, which is started by a box and holds, besides that slice, the

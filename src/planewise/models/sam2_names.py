@@ -1,4 +1,4 @@
-"""What tensors of SAM2 are called: Meta's names, and those of transformers' ``Sam2Model`` and ``Sam2VideoModel``."""
+"""The names of SAM2's tensors: Meta's, and those of transformers' ``Sam2Model`` and ``Sam2VideoModel``."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a model was trained on, in numbers that another scan can be compared with; stored beside its class tokens."""
+"""Statistics of a model's training data, to compare another scan with; stored beside its class tokens."""
 
 from typing import Annotated
 

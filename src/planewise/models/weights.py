@@ -1,4 +1,4 @@
-"""Weights in and out: every form that MitoNet weights are found in, and the published form to write."""
+"""Reads and writes weights: reads all forms of MitoNet weights, and writes the published form."""
 
 import copy
 import warnings
@@ -52,14 +52,14 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
     path = _local_weights(Path(model.model), model_path)
     if model.model_sha256 is not None and (sha256 := sha256_of(path)) != model.model_sha256:
         raise PlanewiseError(
-            f"{path}: its sha256 is {sha256}, not {model.model_sha256}, which {model_path} says (model_sha256): it is "
+            f"{path}: its sha256 is {sha256}, not {model.model_sha256}, as {model_path} states (model_sha256): it is "
             "damaged, or another model's; put the right one there, or correct the YAML"
         )
     return path
 
 
 def _local_weights(given: Path, model_path: Path) -> Path:
-    """Return the file that ``given``, a path in a model's YAML, means; see ``locate_weights``."""
+    """Return the file for ``given``, a path in a model's YAML; see ``locate_weights``."""
     relative, beside = model_path.parent / given, model_path.parent / given.name  # the first is ``given`` if absolute
     try:
         for path in (beside, given) if given.is_absolute() else (relative, given, beside):
@@ -86,7 +86,7 @@ def load_network(path: Path, architecture: str | None = None) -> PanopticNetwork
 
 
 def inference_network(path: Path, architecture: str | None, device: str) -> PanopticNetwork:
-    """Return the network at ``path``, as fast as it gets on ``device``; see ``load_network``."""
+    """Return the network at ``path``, optimised for ``device``; see ``load_network``."""
     network = load_network(path, architecture)
     if any(name.startswith("encoder.bn1.") for name in network.state_dict()):
         fold_batch_norms(network)
@@ -249,14 +249,14 @@ def as_published(network: PanopticNetwork) -> PanopticNetwork:
     """
     if not network.published_form:
         raise PlanewiseError(
-            f"{type(network).__name__}: is no network that TorchScript can hold, which other programs would run it by; "
+            f"{type(network).__name__}: cannot be written as TorchScript, which other programs need to run it; "
             "planewise itself takes the YAML with the weights beside it"
         )
     published = copy.deepcopy(network).cpu().float().eval()
     if any(isinstance(module, nn.BatchNorm2d) for module in published.encoder.modules()):
         fold_batch_norms(published)
     for parameter in published.parameters():
-        parameter.requires_grad_(True)  # frozen layers are an affair of one training
+        parameter.requires_grad_(True)  # layers are frozen for one training only
     return published
 
 

@@ -1,1 +1,1 @@
-"""Tables and figures from files on disk. Nothing here knows a model."""
+"""Tables and figures from files on disk. Nothing here depends on a model."""

@@ -7,8 +7,8 @@ from planewise.evaluation.comparison import ScoredCase
 from planewise.evaluation.result import Benchmark, Result
 from planewise.report.slides import CaseSlides, case_slides
 
-PICTURE_BYTES = 12_000_000  # of all pictures; the page stays under 15 MB
-CASE_BYTES = 10_000_000  # of a case's, so that a page of few cases is made and opened in a moment
+PICTURE_BYTES = 12_000_000  # of all pictures, so that the page stays under 15 MB
+CASE_BYTES = 10_000_000  # of one case, so that a page of few cases is made and opened quickly
 SOLIDS = 40  # objects of a method in a case that are drawn in 3D, at most
 SOLIDS_IN_ALL = 400
 
@@ -16,7 +16,7 @@ SOLIDS_IN_ALL = 400
 def goodness(results: list[Result]) -> float:
     """Return the mean of a case's main scores; a case that could not be scored comes first.
 
-    A score that is not defined is of a case where nothing is there and nothing was predicted: as good as 1.
+    An undefined score belongs to a case without truth and prediction, and counts as 1.
     """
     scores = [result.scores.get("f1_50", result.scores.get("dsc")) for result in results]
     counted = [1.0 if math.isnan(score) else score for score in scores if score is not None]
@@ -24,9 +24,9 @@ def goodness(results: list[Result]) -> float:
 
 
 class Album:
-    """The slides of cases by (dataset, case): of the worst, as many as a page has room for.
+    """The slides of cases by (dataset, case), for as many of the worst cases as a page has room for.
 
-    ``left_out``: why a case has none. ``problems``: images that are damaged, each of which cost its pictures.
+    ``left_out``: why a case has none. ``problems``: damaged images, whose pictures are missing.
     """
 
     def __init__(self, benchmarks: list[Benchmark]) -> None:

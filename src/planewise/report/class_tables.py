@@ -33,7 +33,7 @@ PRESENCE_COLUMNS = ("n_with", "n_without", "sensitivity", "specificity", "auc")
 
 
 def files_of(evaluations: int, names: dict[int, str]) -> list[str]:
-    """Return the names of all files that are written for so many evaluations."""
+    """Return the names of all files written for a number of evaluations."""
     pictures = [_picture(name, place) for place in range(evaluations) for name in names.values()]
     return [RESULTS, SUMMARY, PRESENCE, ROC, *pictures]
 
@@ -45,10 +45,10 @@ def _picture(name: str, place: int) -> str:
 def write_class_results(
     evaluations: list[ClassEvaluation], names: dict[int, str], folder: Path, tolerance: str
 ) -> None:
-    """Write the CSVs, the summary, the ROC curve and the Dice histograms; all say where the boxes came from.
+    """Write the CSVs, the summary, the ROC curve and the Dice histograms; all state where the boxes came from.
 
-    ``evaluations``: of the same cases, with prompts of several kinds; the first one's histograms have plain names.
-    ``tolerance``: within what surfaces agreed, to read.
+    ``evaluations``: of the same cases, with several kinds of prompts; the first one's histograms have plain names.
+    ``tolerance``: the tolerance of surfaces, as text.
     """
     with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -98,9 +98,7 @@ def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance
         print(f"{len(cases)} cases{several}. Boxes came from: {evaluation.prompts}.", file=text)
         print(f"Surface Dice at {tolerance}. A score that is not defined is left out of its mean.", file=text)
         if delivered_alone(evaluation.results) is not None:
-            print(
-                "What was not delivered counts as found nothing; beside it the mean of what was delivered.", file=text
-            )
+            print("Missing predictions count as empty; beside it, the mean without them.", file=text)
         print(file=text)
         for case, result in {r.case: r for r in evaluation.results if not r.delivered}.items():
             print(f"{case}: {'' if has_row(result) else 'NOT SCORED: '}{result.status}", file=text)
@@ -117,9 +115,9 @@ def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance
 
 
 def print_class_means(evaluations: list[ClassEvaluation], names: dict[int, str]) -> None:
-    """Print the means of every class on standard output, prompts of several kinds below each other.
+    """Print the means of each class on standard output, several kinds of prompts below each other.
 
-    Where something was not delivered there are two rows: with it, as found nothing, and without it.
+    If predictions are missing there are two rows: with them counted as empty, and without them.
     """
     rows = []
     missing = any(delivered_alone(evaluation.results) is not None for evaluation in evaluations)

@@ -31,7 +31,8 @@ class CloseUp:
 
 
 def boxes_around(mistakes: Iterable[Mistake], shape: Voxel, most: int) -> list[Box]:
-    """Return where close-ups are drawn in a volume of this shape (z, y, x): around the largest, at most so many.
+    """Return where close-ups are drawn in a volume of this shape (z, y, x): around the largest mistakes, up to a
+    number.
 
     A mistake in the middle half of another's close-up gets none.
     """

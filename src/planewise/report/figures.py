@@ -1,4 +1,4 @@
-"""Pictures: the course of a training, and a prediction beside the truth."""
+"""Pictures: the curves of a training, and a prediction beside the truth."""
 
 import csv
 from pathlib import Path
@@ -76,7 +76,7 @@ def comparison_picture(
 
 
 def histogram(values: list[float], picture: Path, title: str, note: str) -> None:
-    """Draw a histogram of scores in 0..1, with their number, mean and median; ``note`` says how they came about."""
+    """Draw a histogram of scores in 0..1, with their number, mean and median; ``note``: their origin."""
     figure = new_figure(5.4, 3.6)
     axes = figure.subplots()
     axes.hist(values, bins=np.linspace(0, 1, 21), color="#0072B2", edgecolor="white")
@@ -101,7 +101,7 @@ def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: P
             label = evaluation.prompts + ("" if np.isnan(presence.auc) else f", area {presence.auc:.3f}")
             axes.plot(*presence.curve.T, color=colour)
             axes.plot(1 - presence.specificity, presence.sensitivity, marker, color=colour, label=label, clip_on=False)
-        axes.set(xlabel="slices without it, said to have it", ylabel="slices with it, found", title=name)
+        axes.set(xlabel="false positive rate of slices", ylabel="sensitivity of slices", title=name)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.legend(fontsize=7, loc="lower right")
     with atomic_path(picture) as temporary:

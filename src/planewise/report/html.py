@@ -8,7 +8,7 @@ from planewise.volumes.atomic import atomic_path
 
 
 def write_html(path: Path, template: str, filters: dict[str, Callable[..., Any]], **content: Any) -> None:
-    """Write a page of ``report/template``. Raises PlanewiseError if the disk refuses."""
+    """Write a page of ``report/template``. Raises PlanewiseError if it cannot be written."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(

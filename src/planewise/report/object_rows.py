@@ -82,7 +82,7 @@ def _kinds(result: Result) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
 
 
 def write_objects(results: list[Result], folder: Path) -> None:
-    """Write every object of every result, in the order of their ids; nothing if there are no instances."""
+    """Write all objects of all results, in the order of their ids; nothing if there are no instances."""
     if all(result.objects is None for result in results):
         return
     with atomic_path(folder / OBJECTS_CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

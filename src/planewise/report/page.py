@@ -28,17 +28,17 @@ OBJECT_ROWS_IN_ALL = 3000
 
 
 class Report(NamedTuple):
-    """Where the page is, and how the methods stand in it."""
+    """The path of the page, and its ranking of the methods."""
 
     page: Path
     standings: list[Standing]
 
 
 def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
-    """Write results.csv, results.json, report.html and, of instances, objects.csv into ``folder``; a prediction without
-    a truth is in none.
+    """Write results.csv, results.json, report.html and, for instances, objects.csv into ``folder``; predictions without
+    a truth are left out.
 
-    Raises PlanewiseError if the disk refuses.
+    Raises PlanewiseError if they cannot be written.
     """
     comparison = replace(comparison, results=[result for result in comparison.results if result.has_truth])
     ranked, between = standings(comparison), differences(comparison, tested_metrics(comparison))
@@ -83,7 +83,7 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
 
 
 def _score(value: float, key: str = "") -> str:
-    """Return a score as it is shown: counts as they are, else three digits after the point, one from 10 on."""
+    """Return a score as text: counts as integers, others with three decimals, or one from 10 on."""
     if math.isnan(value):
         return "-"
     if key and metric_of(key).unit == "count":
@@ -105,7 +105,7 @@ def _number(summary: Summary | Difference) -> str:
 
 
 def _ranking_table(ranking: Ranking) -> dict[str, Any]:
-    """Return what the page shows of a ranking; what is the same in all rows is stated once."""
+    """Return what the page shows of a ranking; values that are equal in all rows are stated once."""
     return {
         "dataset": "" if len({row.dataset for row in ranking.rows}) > 1 else ranking.rows[0].dataset,
         "missing": any(row.n_delivered < row.n_cases for row in ranking.rows),
@@ -154,9 +154,9 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
             sizes_plot(methods, places),
         ]
         captions = [
-            f"F1 at IoU 0.5: every case a point, hollow where the prediction is missing; the bar is {median}.",
-            f"F1, mean over {unit}, against the IoU from which an object counts as found.",
-            "Every true object: its size, and its IoU with its best prediction.",
+            f"F1 at IoU 0.5: each point is a case, hollow if its prediction is missing; the bar is {median}.",
+            f"F1, mean over {unit}, against the IoU from which an object counts as detected.",
+            "Each true object: its size, and its IoU with its best prediction.",
         ]
     else:
         figures = [
@@ -164,8 +164,8 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
             histogram_plot(methods, places, "dsc", title_of("dsc")),
         ]
         captions = [
-            f"Dice in 3D: every case a point, hollow where the prediction is missing; the bar is {median}.",
-            "How many cases reached which Dice.",
+            f"Dice in 3D: each point is a case, hollow if its prediction is missing; the bar is {median}.",
+            "The distribution of Dice over cases.",
         ]
     return {"dataset": dataset, "class_name": class_name, "figures": list(zip(figures, captions))}
 
@@ -209,7 +209,7 @@ class _Objects(NamedTuple):
 
 
 def _class_colours(comparison: Comparison) -> dict[str, str]:
-    """Return the colour of every class, the same in all pictures; instances have that of the first."""
+    """Return the colour of each class, the same in all pictures; instances have that of the first."""
     names = [list(benchmark.classes.values()) or [OBJECTS] for benchmark in comparison.benchmarks]
     return {of[place]: colour for of in names for place, colour in class_colours(dict(enumerate(of))).items()}
 

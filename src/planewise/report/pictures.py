@@ -1,4 +1,4 @@
-"""Small pictures as they stand in a page: grey values as JPEG, colours as PNG, labels as outlines for the browser."""
+"""Small pictures for a page: grey values as JPEG, colours as PNG, labels as outlines drawn by the browser."""
 
 import base64
 import io
@@ -38,9 +38,10 @@ def png_uri(shades: np.ndarray, palette: np.ndarray) -> str:
 
 
 def write_votes(path: Path, image: np.ndarray, votes: np.ndarray, planes: int) -> None:
-    """Write an image slice (rows, columns) as a PNG, pixel for pixel, with what only some of the ``planes`` voted for.
+    """Write an image slice (rows, columns) as a PNG, pixel for pixel, with the pixels that only some ``planes`` voted
+    for.
 
-    ``votes``: of each pixel. Orange is what fewer than half of them have, blue what more; where all agree it is grey.
+    ``votes``: of each pixel. Orange: fewer than half of the planes; blue: more, but not all; grey: all agree.
     """
     from PIL import Image
 

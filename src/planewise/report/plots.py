@@ -25,12 +25,12 @@ Places = dict[str, int]  # of every method of the page, so that it looks alike i
 
 
 def style(place: int) -> dict[str, Any]:
-    """Return how the method in this place is drawn, so that colour is not all that tells it."""
+    """Return the style of the method at this place, which differs not only in colour."""
     return {"color": METHOD_COLOURS[place % len(METHOD_COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
 def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str:
-    """Draw every case as a point, by method; a missing prediction is hollow. A bar is the median over patients."""
+    """Draw each case as a point, by method; a missing prediction is hollow. A bar is the median over patients."""
     figure = new_figure(1.4 + 1.1 * len(methods), 3.2)
     axes = figure.subplots()
     for place, (name, results) in enumerate(methods.items()):
@@ -55,11 +55,11 @@ def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str
             axes.hlines(median, place - 0.3, place + 0.3, color=INK, linewidth=1.5)
     axes.set_xticks(range(len(methods)), [_in_lines(name) for name in methods])
     axes.set(ylabel=title, xlim=(-0.6, len(methods) - 0.4), ylim=(-0.03, 1.03))
-    return as_svg(figure, f"{title} of every case, by method")
+    return as_svg(figure, f"{title} of each case, by method")
 
 
 def threshold_plot(methods: Methods, places: Places) -> str:
-    """Draw F1, mean over patients, against the IoU from which objects count as found."""
+    """Draw F1, mean over patients, against the IoU from which objects count as detected."""
     figure = new_figure(4.6, 3.2)
     axes = figure.subplots()
     for name, results in methods.items():
@@ -77,7 +77,7 @@ def threshold_plot(methods: Methods, places: Places) -> str:
 
 
 def sizes_plot(methods: Methods, places: Places) -> str:
-    """Draw every true object: its size against its IoU with its best prediction."""
+    """Draw the size of each true object against its IoU with its best prediction."""
     figure = new_figure(4.6, 3.2)
     axes = figure.subplots()
     for name, results in methods.items():

@@ -1,1 +1,1 @@
-"""Volumes in the viewers of others: napari, neuroglancer, 3D Slicer."""
+"""Shows volumes in external viewers: napari, neuroglancer, 3D Slicer."""

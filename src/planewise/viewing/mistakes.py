@@ -1,4 +1,4 @@
-"""The mistakes that a comparison lists, as places to go to."""
+"""The mistakes that a comparison lists, as places to visit in a viewer."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from planewise.viewing.scene import Place
 
 
 def read_places(results: Path, dataset: str, case: str, methods: list[str]) -> list[Place]:
-    """Return the mistakes of methods in a case, as a results.json has them, those of most voxels first.
+    """Return the mistakes of methods in a case from a results.json, largest first.
 
-    ``dataset``: the name of its folder, where the file has the case in several datasets. Raises PlanewiseError if it is
-    no such file, or does not have the case or any of the methods.
+    ``dataset``: the name of its folder, if the file has the case in several datasets. Raises PlanewiseError if it is
+    not such a file, or has neither the case nor any of the methods.
     """
     listed = [entry for entry in read_mistakes(results) if entry.case == case and entry.method in methods]
     entries = of_dataset(listed, dataset)
     if not entries:
-        raise PlanewiseError(f"{results}: has nothing of case {case} by {' or '.join(methods) or 'any method'}")
+        raise PlanewiseError(f"{results}: has nothing on case {case} by {' or '.join(methods) or 'any method'}")
     places = [_place(mistake, entry.method, methods) for entry in entries for mistake in entry.mistakes]
     return sorted(places, key=lambda place: -place.voxels)
 

@@ -1,4 +1,4 @@
-"""A scene in napari: a layer each, with spacing, units, colours and names, and a list of places to click on."""
+"""A scene in napari: layers with spacing, units, colours and names, and a clickable list of places."""
 
 import math
 from typing import Any
@@ -11,8 +11,8 @@ from planewise.volumes.indexing import expanded
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.volume import LazyArray, access
 
-CLOSE = 400  # voxels across the view, about, when it goes to a place
-PIXELS = 800  # that the view has across, about
+CLOSE = 400  # approximate width of the view, in voxels, when it moves to a place
+PIXELS = 800  # approximate width of the view
 PLACES = "places"
 
 
@@ -28,7 +28,7 @@ def show(scene: Scene) -> None:
 
 
 def fill(viewer: Any, scene: Scene) -> None:
-    """Add a scene's layers to a viewer (or to its model, which has no window) at the slice where it begins."""
+    """Add a scene's layers to a viewer (or to a viewer model without a window), and go to its first slice."""
     unit = scene.volume.unit
     about = {"scale": scene.volume.spacing, "units": (unit,) * 3, "axis_labels": ("z", "y", "x")}
     for layer in scene.layers:
@@ -57,7 +57,7 @@ def fill(viewer: Any, scene: Scene) -> None:
 
 
 def go(viewer: Any, scene: Scene, at: Voxel) -> None:
-    """Bring a voxel into the middle of the view, and close to it."""
+    """Bring a voxel into the middle of the view, and zoom in."""
     world = _world(scene, at)
     viewer.dims.point = world
     viewer.scene.camera.center = world
@@ -70,7 +70,7 @@ def place_list(viewer: Any, scene: Scene) -> Any:
 
     widget = QListWidget()
     widget.setWordWrap(True)
-    widget.setResizeMode(QListWidget.ResizeMode.Adjust)  # rows are as high as their words need in the width there is
+    widget.setResizeMode(QListWidget.ResizeMode.Adjust)  # rows grow with their text
     widget.addItems(_words(scene.places))
     widget.currentRowChanged.connect(lambda row: go(viewer, scene, scene.places[row].at))
     return widget
@@ -85,16 +85,16 @@ def _world(scene: Scene, at: Voxel) -> tuple[float, ...]:
 
 
 def _lazy(layer: Layer, level: Level) -> Any:
-    """Return voxels as napari takes them: in memory where they are read as a whole, else read as they are seen."""
+    """Return voxels for napari: in memory if the format must be read as a whole, else read on demand."""
     if access(level.voxels) == "whole":
         return np.asarray(level.voxels[...]).astype(layer.dtype, copy=False)
     return Window(level.voxels, layer.dtype, tuple(range(side) for side in level.voxels.shape))
 
 
 class Window:
-    """A part of voxels that is read when it is made an array: napari cuts out what it shows in several steps.
+    """A part of voxels that is only read when converted to an array, because napari slices in several steps.
 
-    ``parts``: of each axis what is in it, a place where there is only one.
+    ``parts``: for each axis its range, or a single index.
     """
 
     def __init__(self, voxels: LazyArray, dtype: np.dtype, parts: tuple[range | int, ...]) -> None:
@@ -123,7 +123,7 @@ class Window:
 
 
 def name_classes(made: Any, labels: LabelNames) -> None:
-    """Give labels the colours of their classes, and their names, which the status bar shows."""
+    """Give labels the colours and the names of their classes; the status bar shows the names."""
     from napari.utils.colormaps import DirectLabelColormap
 
     if labels.colours:

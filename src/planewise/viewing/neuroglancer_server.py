@@ -1,4 +1,4 @@
-"""neuroglancer in the browser: layers, names, links to places, served on the loopback to holders of the token."""
+"""neuroglancer in the browser: layers, names and links to places, served on localhost to holders of the token."""
 
 import json
 import secrets
@@ -20,12 +20,12 @@ LOOPBACK = "127.0.0.1"
 SHADER = """#uicontrol invlerp normalized
 void main() { emitGrayscale(normalized()); }
 """
-PLACES = "places"  # the layer of them
+PLACES = "places"  # name of the layer of places
 
 
 @dataclass(frozen=True)
 class Served:
-    """A scene that is being served: its URL, with the state in it, and a short one for each of its places."""
+    """A scene being served: its URL, which contains the state, and a short URL for each of its places."""
 
     url: str
     places: list[str]
@@ -34,7 +34,7 @@ class Served:
 
 @contextmanager
 def served(scene: Scene, port: int = 0) -> Iterator[Served]:
-    """Serve a scene while within; ``port``: 0 takes a free one.
+    """Serve a scene within the context; ``port``: 0 takes a free one.
 
     Raises OSError if the port is taken.
     """
@@ -63,18 +63,18 @@ def served(scene: Scene, port: int = 0) -> Iterator[Served]:
 
 
 def wait() -> None:
-    """Wait until somebody stops this: the server works in a thread of its own."""
+    """Wait until the user stops this; the server runs in a separate thread."""
     threading.Event().wait()
 
 
 def _url_at(viewer: Any, at: tuple[int, int, int]) -> str:
-    """Return the URL of the viewer's state with a voxel in the middle, a pixel of the screen for each of voxels."""
+    """Return the URL of the viewer's state with a voxel in the middle, at one screen pixel for each voxel."""
     state = {**viewer.raw_state, "position": position_of(at), "crossSectionScale": 1}
     return str(neuroglancer.to_url(state, f"{neuroglancer.server.get_server_url()}/v/{viewer.token}/"))
 
 
 class _Names(tornado.web.RequestHandler):
-    """What neuroglancer calls segment properties: the names of a layer's classes."""
+    """neuroglancer's segment properties: the names of a layer's classes."""
 
     def initialize(self, layers: list[Layer]) -> None:
         self.layers = layers
@@ -86,7 +86,7 @@ class _Names(tornado.web.RequestHandler):
 
 
 class _Go(tornado.web.RequestHandler):
-    """Sends the browser to a place."""
+    """Redirects the browser to a place."""
 
     def initialize(self, urls: list[str]) -> None:
         self.urls = urls
@@ -147,7 +147,7 @@ def _image(layer: Layer) -> neuroglancer.ImageLayer:
 
 
 def _segmentation(layer: Layer, scene: Scene, names: str | None) -> neuroglancer.SegmentationLayer:
-    """Return labels whose objects are all seen in slices, and those that ``objects`` lists in 3D too."""
+    """Return a label layer that shows all objects in slices, and those in ``objects`` also in 3D."""
     assert layer.volume.labels is not None
     chosen = scene.chosen.get(layer.name)
     return neuroglancer.SegmentationLayer(

@@ -1,4 +1,4 @@
-"""A layer as neuroglancer asks for it: chunk by chunk, at the scale of the view; and the meshes of its objects.
+"""A layer as neuroglancer requests it: chunk by chunk, at the scale of the view; and the meshes of its objects.
 
 neuroglancer's axes are x, y, z; a voxel's centre is half a voxel beyond its index.
 """
@@ -20,14 +20,14 @@ from planewise.viewing.scene import Layer, Scene
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume, access
 
-MESHED = 2**27  # voxels that meshes are made of; a larger volume has those of its smaller copy
-PANEL = 450  # pixels that a side of the volume gets in a panel
+MESHED = 2**27  # largest volume, in voxels, that meshes are made from; larger volumes use a smaller copy
+PANEL = 450  # pixels that a side of the volume covers in a panel
 FRONT = [-math.sqrt(0.5), 0, 0, math.sqrt(0.5)]  # a quaternion: x to the right, z up, seen along y
-FORM = "npz"  # of chunks, which is what neuroglancer asks for unless told otherwise
+FORM = "npz"  # of chunks: neuroglancer's default
 
 
 class _Sideways:
-    """What neuroglancer asks of an array before it reads it: shape and type, in x, y, z."""
+    """What neuroglancer requires of an array before reading: shape and type, in x, y, z."""
 
     def __init__(self, layer: Layer) -> None:
         self.shape, self.dtype = layer.volume.shape[::-1], layer.dtype
@@ -68,7 +68,7 @@ class VolumeSource(neuroglancer.LocalVolume):
         part = tuple(slice(low * by, min(high * by, side)) for low, high, by, side in corners)
         try:
             voxels = self.layer.read(level, part).T
-        except PlanewiseError as error:  # which costs the view this chunk
+        except PlanewiseError as error:  # the view lacks this chunk
             _say_damage(str(error))
             raise ValueError("The file is damaged here.") from error
         if further == (1, 1, 1):
@@ -100,7 +100,7 @@ class VolumeSource(neuroglancer.LocalVolume):
 
 @cache
 def _say_damage(what: str) -> None:
-    """Say once what cannot be shown."""
+    """Print once what cannot be shown."""
     say(f"WARNING: {what}")
 
 
@@ -111,16 +111,16 @@ def dimensions_of(volume: Volume) -> neuroglancer.CoordinateSpace:
 
 
 def position_of(at: tuple[int, int, int]) -> list[float]:
-    """Return the centre of a voxel (z, y, x) as neuroglancer counts: x, y, z."""
+    """Return the centre of a voxel (z, y, x) in neuroglancer's coordinates x, y, z."""
     z, y, x = at
     return [x + 0.5, y + 0.5, z + 0.5]
 
 
 def view_of(scene: Scene) -> dict[str, Any]:
-    """Return the part of neuroglancer's state that says what of the space is seen: ``scene.at`` in the middle of all.
+    """Return the part of neuroglancer's state that sets the visible region, with ``scene.at`` in the middle.
 
-    A volume that says how it lies in a patient is seen from the front, head up: so the axial panel is as radiologists
-    have it, while neuroglancer's first is coronal.
+    A volume with a known direction in the patient is seen from the front, head up: so the axial panel has radiologists'
+    orientation, while neuroglancer's first panel is coronal.
     """
     finest = min(scene.volume.spacing)
     longest = max(size * side for size, side in zip(scene.volume.spacing, scene.volume.shape)) / finest

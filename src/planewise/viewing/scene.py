@@ -1,6 +1,6 @@
-"""What a viewer shows: an image, and labels over it, in one space and orientation, read from where they lie.
+"""What a viewer shows: an image and labels over it, in one space and orientation, read from their files on demand.
 
-Voxels are counted (z, y, x) in the canonical orientation, in which the report counts too.
+Voxels are counted (z, y, x) in the canonical orientation, as in reports.
 """
 
 import math
@@ -24,8 +24,8 @@ from planewise.volumes.volume import LazyArray, Volume, access
 
 Voxel = tuple[int, int, int]  # z, y, x
 
-SEEN = 2**22  # voxels that are looked at for the range of an image
-COUNTED = 2**24  # voxels that are looked at for the objects of a label volume
+SEEN = 2**22  # voxels that are read to determine the range of an image
+COUNTED = 2**24  # voxels that are read to list the objects of a label volume
 LISTED = 300  # objects of a layer that are shown in 3D when it opens
 
 
@@ -52,28 +52,28 @@ class Layer:
 
     @property
     def dtype(self) -> np.dtype:
-        """The type that viewers are given, which know no truth values, and no numbers of 8 bytes with a sign."""
+        """The type passed to viewers, which support neither booleans nor signed 64-bit integers."""
         kind, size = self.volume.voxels.dtype.kind, self.volume.voxels.dtype.itemsize
         if self.volume.labels is not None or kind == "b":
             return np.dtype(f"u{size}")
         return np.dtype("f4") if kind == "f" or (kind == "i" and size == 8) else np.dtype(f"{kind}{size}")
 
     def level_for(self, step: Voxel) -> tuple[Level, Voxel]:
-        """Return the coarsest level of which every ``step``-th voxel of the volume can be read, and which of its."""
+        """Return the coarsest level that contains every ``step``-th voxel of the volume, and the step within it."""
         for level in reversed(self.levels):
             if all(whole % part == 0 for whole, part in zip(step, level.step)):
                 z, y, x = (whole // part for whole, part in zip(step, level.step))
                 return level, (z, y, x)
-        raise ValueError(f"a step of {step} is none")
+        raise ValueError(f"a step of {step} is not possible")
 
     def read(self, level: Level, index: Any) -> np.ndarray:
         """Return voxels of a level. Raises PlanewiseError if the file is damaged, or they do not fit in memory."""
         return read_voxels(Volume(level.voxels), self.path, index).astype(self.dtype, copy=False)
 
     def thinned(self, most: int) -> tuple[np.ndarray, Voxel]:
-        """Return the voxels at the finest level that has at most ``most``, and its step; without one, of the coarsest.
+        """Return the voxels of the finest level with at most ``most`` voxels, and its step; else those of the coarsest.
 
-        What of that is still too many is thinned further, by as much along each axis.
+        If these are too many, they are thinned further, equally along each axis.
         """
         fitting = [level for level in self.levels if math.prod(level.voxels.shape) <= most]
         level = (fitting or self.levels[-1:])[0]
@@ -87,7 +87,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Place:
-    """A place to go to: a voxel, what is there, to read, and how many voxels of it are wrong."""
+    """A place to visit: a voxel, a description of what is there, and the number of wrong voxels."""
 
     what: str
     at: Voxel
@@ -96,7 +96,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers of one case, all on one grid of voxels; ``places``: to go to, the first is the most important.
+    """Layers of one case, all on one voxel grid; ``places``: to visit, most important first.
 
     ``at``: the voxel in the middle of the view. ``chosen``: by layer, the one object that is shown in 3D.
     """
@@ -117,7 +117,7 @@ class Scene:
 
 
 def image_layer(name: str, path: Path | Series, channel: int | None) -> tuple[Layer, Volume]:
-    """Return an image as a layer, and as its file has it, to lay labels on; for errors see ``open_volume``."""
+    """Return an image as a layer, and as stored, to align labels with it; for errors see ``open_volume``."""
     stored = open_volume(path, channel)
     return _layer(name, path, replace(stored, labels=None), None, channel), stored
 
@@ -130,9 +130,9 @@ def labels_layer(
     ignore_geometry: bool,
     shown: bool,
 ) -> tuple[Layer, Volume]:
-    """Return labels as a layer, and as their file has them; for errors see ``laid_on``.
+    """Return labels as a layer, and as stored; for errors see ``laid_on``.
 
-    ``names``: of classes, where the file does not name them; ``image``: whose space they lie in.
+    ``names``: of classes, if the file does not name them; ``image``: the image that they are aligned with.
     """
     stored = open_labels(path)
     known = stored.labels if stored.labels is not None and (stored.labels.names or stored.labels.given) else names
@@ -151,7 +151,7 @@ def _layer(name: str, path: Path | Series, placed: Volume, labels: LabelNames | 
 
 
 def _levels_of_store(path: Path, volume: Volume, channel: int | None) -> list[Level]:
-    """Return the voxels of an OME-Zarr, and its smaller copies, those that are of every second, third ... voxel."""
+    """Return the voxels of an OME-Zarr and those of its smaller copies that have every second, third ... voxel."""
     full, *smaller = ome_zarr.open_levels(path, channel)
     levels = [Level(full.voxels if full.voxels.dtype == volume.voxels.dtype else volume.voxels)]
     for copy in smaller:
@@ -168,7 +168,7 @@ def _fits(volume: Volume) -> bool:
 
 
 class _ReadOnce:
-    """Voxels that are read as a whole when the first of them is needed: parts of them cannot be read by themselves."""
+    """Voxels that are read as a whole at the first access, because their format does not allow reading parts."""
 
     def __init__(self, volume: Volume, path: Path | Series) -> None:
         self.shape, self.dtype = volume.shape, volume.voxels.dtype
@@ -187,7 +187,7 @@ class _ReadOnce:
 
 
 def contrast(layer: Layer) -> tuple[float, float]:
-    """Return what is black and what is white of an image: all but its darkest and brightest half percent."""
+    """Return the values shown black and white in an image: its 0.5 % and 99.5 % quantiles."""
     voxels, _ = layer.thinned(SEEN)
     finite = voxels[np.isfinite(voxels)] if voxels.dtype.kind == "f" else voxels
     low, high = np.percentile(finite, (0.5, 99.5)).tolist() if finite.size else (0.0, 1.0)
@@ -195,8 +195,8 @@ def contrast(layer: Layer) -> tuple[float, float]:
 
 
 def objects(layer: Layer) -> list[int]:
-    """Return the ids in a label volume, the largest objects first, at most ``LISTED``; of a large one those that its
-    smaller copy shows."""
+    """Return the ids in a label volume, largest objects first, at most ``LISTED``; for a large volume those in its
+    smaller copy."""
     values, counts = np.unique(layer.thinned(COUNTED)[0], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return [int(values[i]) for i in order if values[i]][:LISTED]
@@ -205,7 +205,7 @@ def objects(layer: Layer) -> list[int]:
 def place_of(layer: Layer, value: int) -> Voxel:
     """Return the voxel of an object that is nearest to its centre.
 
-    In smaller copies of a large volume first, then in all of it. Raises PlanewiseError if there is no such object.
+    A large volume's smaller copies are searched first. Raises PlanewiseError if there is no such object.
     """
     voxels, step = layer.thinned(COUNTED)
     inside = np.argwhere(voxels == value) * step

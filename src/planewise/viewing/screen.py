@@ -3,11 +3,11 @@
 import os
 import sys
 
-WITHOUT = ("offscreen", "minimal", "vnc")  # what Qt draws on without a screen of this machine
+WITHOUT = ("offscreen", "minimal", "vnc")  # Qt's platforms without a screen of this machine
 
 
 def has_screen() -> bool:
-    """Whether there is a screen that somebody looks at."""
+    """Whether there is a real screen."""
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 

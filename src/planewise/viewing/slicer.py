@@ -1,10 +1,10 @@
 """A scene for 3D Slicer: a ``.mrml`` file with the image in NRRD and a ``.seg.nrrd`` for each label volume.
 
-Nodes, references and attributes are named as Slicer 5.6 names them in the scenes that it saves. Whether it opens one of
-these was never seen: there is none where this is tested.
+Nodes, references and attributes have the names of scenes saved by Slicer 5.6. Opening one in Slicer was never tested:
+it is not available where this is tested.
 
-Slicer counts in millimetres, and its cameras and meshes fail at millionths of one. So a scene in nm or µm is written in
-micrometres under the name of millimetres, which the scene's unit then says.
+Slicer's unit is the millimetre, and its cameras and meshes fail at millionths of it. So a scene in nm or µm is written
+in micrometres labelled as millimetres, and the scene's unit states that.
 """
 
 import re
@@ -20,13 +20,13 @@ from planewise.volumes.files import write_volume
 from planewise.volumes.json_files import write_json
 from planewise.volumes.volume import Volume
 
-VERSION = "Slicer 5.6.1 32438"  # as it says it itself
-GREY = "vtkMRMLColorTableNodeGrey"  # which every scene has
+VERSION = "Slicer 5.6.1 32438"  # as Slicer writes it
+GREY = "vtkMRMLColorTableNodeGrey"  # part of each scene
 PLACES = "places.mrk.json"
 
 
 def write_scene(scene: Scene, folder: Path) -> Path:
-    """Write a scene and its volumes into a new folder; return the ``.mrml``, which is there last.
+    """Write a scene and its volumes into a new folder; return the ``.mrml``, which is written last.
 
     Raises PlanewiseError if the folder is not empty, or the voxels do not fit in memory, as Slicer needs too.
     """
@@ -35,7 +35,7 @@ def write_scene(scene: Scene, folder: Path) -> Path:
     case = _file_name(scene.layers[0].name)
     files = {layer.name: _file_name(layer.name) + _ending(layer) for layer in scene.layers}
     if scene.volume.unit in ("nm", "um"):
-        say("3D Slicer knows millimetres alone: what it calls mm in this scene is µm")
+        say("3D Slicer supports millimetres only: what it shows as mm in this scene is µm")
     with progress("writing", len(files), unit="layers") as advance:
         for layer in scene.layers:
             write_volume(folder / files[layer.name], in_slicer(layer.volume))
@@ -57,7 +57,7 @@ def _file_name(name: str) -> str:
 
 
 def in_slicer(volume: Volume) -> Volume:
-    """Return a volume with its lengths as Slicer is told them: in "mm", which are µm of what is in nm or µm."""
+    """Return a volume with lengths for Slicer in "mm", which stand for µm if the volume is in nm or µm."""
     return replace(volume.in_unit("um"), unit="mm") if volume.unit in ("nm", "um") else volume
 
 

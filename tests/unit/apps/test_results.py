@@ -193,7 +193,7 @@ def test_means_of_classes_over_other_cases_say_over_how_many(dataset, capsys):
 
 def test_the_tolerance_follows_the_voxels_unless_it_is_given(dataset, capsys):
     assert ild(dataset) == 0
-    assert "Tolerance of surface Dice: 5 mm (two voxels along the finest side, or one along" in capsys.readouterr().err
+    assert "Tolerance of surface Dice: 5 mm (twice the shortest side of a voxel, or once" in capsys.readouterr().err
     summary = dataset / "segs" / "evaluation" / class_tables.SUMMARY
     assert "Surface Dice at 5 mm (two voxels" in summary.read_text()
     assert ild(dataset, "--tolerance_mm", "1.5") == 0

@@ -126,7 +126,7 @@ def test_a_truth_with_a_value_without_a_name_is_not_scored_and_the_others_are(wi
     assert run([*command, "--output", str(out)]) == 1
     told = capsys.readouterr().out
     assert UNNAMED in told
-    assert "what nobody has labelled is 3 in the file" in told
+    assert "whatever is unlabelled has the value 3 in the file" in told
     name = tables.RESULTS if command[0] == "mito" else "results.csv"
     with (out / name).open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -139,7 +139,7 @@ def test_any_volume_and_labels_that_are_named(dataset, tmp_path, capsys):
     write_volume(image, Volume(IMAGE, (4.0, 2.0, 1.0), "nm"))
     of_volume = shown(image, labels=("mine=" + str(dataset / "imagesTs_m"), str(dataset / "imagesTs_m" / "b.tiff")))
     assert of_volume.methods == dict.fromkeys(("mine", "m"), dataset / "imagesTs_m" / "b.tiff")
-    assert "nothing says" not in capsys.readouterr().err
+    assert "nothing marks" not in capsys.readouterr().err
     assert shown(image).methods == {}
     assert "nothing marks it as labels" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(PlanewiseError, match=r"--labels .*: m is shown already; give it another name, NAME=PATH"):

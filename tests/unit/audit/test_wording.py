@@ -38,12 +38,12 @@ def test_a_sentence_says_number_interval_and_what_the_masks_say():
     assert text.startswith("The volume fraction of foreground in cell was 12.3 % (95 % interval 10.1 to 14.5 %)")
     assert "of which 28 were corrected" in text
     assert "the interval allows for anything in the 2 skipped" in text
-    assert text.endswith("the segmentation alone says 16.0 %.")
+    assert text.endswith("the segmentation alone gives 16.0 %.")
     less = finding(scope="difference", unit="treated less control", estimate=Estimate(-3.0, -4.0, -2.0, 0.4, 5.0), n=8)
     printed = sentence(less, replace(PLAN, conditions=["control", "treated"]), [])
     points = "(95 % interval 4.0 percentage points less to 2.0 percentage points less, Welch's t"
     assert f"was 3.0 percentage points less in treated than in control {points}" in printed
-    assert printed.endswith("the segmentation alone says 16.0 percentage points more.")
+    assert printed.endswith("the segmentation alone gives 16.0 percentage points more.")
 
 
 def test_one_item_and_a_mean_volume_are_said_as_one_says_them():

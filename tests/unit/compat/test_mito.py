@@ -3,6 +3,8 @@ import pytest
 from planewise.compat.mito import finetune_or_predict
 from planewise.compat.scripts import run_script
 
+OBJECTS = "--min_size 500 --confidence_thr 0.5"  # as published
+
 
 @pytest.mark.parametrize(
     ("old", "new"),
@@ -17,23 +19,23 @@ from planewise.compat.scripts import run_script
         ("-mode=train D M --class mito --use_gpu", "mito train D M --class mito --device auto --test_axes xy xz yz"),
         (
             "--mode predict --input I",
-            "mito predict --input I --device cpu --axes xy xz yz --min_size 500 --confidence_thr 0.5",
+            f"mito predict --input I --device cpu --axes xy xz yz {OBJECTS}",
         ),
         (
             "--mode=predict --use_gpu --input I",
-            "mito predict --input I --device auto --axes xy xz yz --min_size 500 --confidence_thr 0.5",
+            f"mito predict --input I --device auto --axes xy xz yz {OBJECTS}",
         ),
         (
             "--input I --use-gpu --mode predict --axes=yz",
-            "mito predict --input I --axes yz --device auto --min_size 500 --confidence_thr 0.5",
+            f"mito predict --input I --axes yz --device auto {OBJECTS}",
         ),
         (
             "--mode predict --input I --device cuda",
-            "mito predict --input I --device cuda --axes xy xz yz --min_size 500 --confidence_thr 0.5",
+            f"mito predict --input I --device cuda --axes xy xz yz {OBJECTS}",
         ),
         (
             "--mode predict --batch_size 2 --axes xy",
-            "mito predict --batch_size 2 --axes xy --device cpu --min_size 500 --confidence_thr 0.5",
+            f"mito predict --batch_size 2 --axes xy --device cpu {OBJECTS}",
         ),
     ],
 )

@@ -38,5 +38,5 @@ def test_a_damaged_margin_is_refused_by_its_file(tmp_path, margin):
     made_from.write_text(json.dumps(content))
     refuse_other_corrections(made_from, tmp_path / "result", "correction_margin", 5.0)
     made_from.write_text(json.dumps(content | {"correction_margin": margin}))
-    with pytest.raises(PlanewiseError, match=r"corrections\.json: does not say which corrections it is of"):
+    with pytest.raises(PlanewiseError, match=r"corrections\.json: does not state its corrections"):
         refuse_other_corrections(made_from, tmp_path / "result", "correction_margin", 5.0)

@@ -216,7 +216,7 @@ def test_each_folder_of_slices_is_a_case(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("names", "doubt"),
     [
-        (SLICES[:2], "there are 2.*say --sequence yes or --sequence no"),
+        (SLICES[:2], "there are only 2.*say --sequence yes or --sequence no"),
         (["c1_0000.tif", "c2_0000.tif", "c3_0000.tif"], "as nnU-Net's images do.*say --sequence yes or"),
         ([*SLICES, "overview.tif"], r"differ in more than numbers.*: move overview\.tif to another folder"),
         ([*SLICES, *(f"b_{z}.tif" for z in range(4))], r"move b_0\.tif, b_1\.tif, b_2\.tif and 1 more to"),
@@ -247,7 +247,7 @@ def test_files_that_are_not_read_are_said(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     write(tmp_path / "in", ["b.npy"])
     cases_in(tmp_path / "in")
-    assert "b.npy is passed over: of a format that is not read" in capsys.readouterr().err
+    assert "b.npy is passed over: its format is not read" in capsys.readouterr().err
     for name in ("c.czi", "d.dm3", "e.ims"):
         (tmp_path / "in" / name).touch()
     cases_in(tmp_path / "in")
@@ -276,12 +276,12 @@ def test_the_option_says_which(tmp_path, capsys):
     assert "2 images are the slices of one volume" in capsys.readouterr().err
     cases, problems = cases_in(tmp_path / "two", sequence="no")
     assert cases == {}
-    assert "slices of one volume belong in a folder of their own" in problems[0].what
+    assert "slices of one volume belong in a separate folder" in problems[0].what
     write(tmp_path / "none", [])
     with pytest.raises(PlanewiseError, match=r"--sequence yes: .* holds no images"):
         cases_in(tmp_path / "none", sequence="yes")
     write(tmp_path / "mixed", [*SLICES, "other.mrc"])
-    with pytest.raises(PlanewiseError, match=r"holds other\.mrc too"):
+    with pytest.raises(PlanewiseError, match=r"also holds other\.mrc"):
         cases_in(tmp_path / "mixed", sequence="yes")
 
 

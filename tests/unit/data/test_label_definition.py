@@ -106,9 +106,9 @@ def test_the_labels_beside_instances(tmp_path):
     ("labels", "values", "advice"),
     [
         ({"a": 1, "b": 2}, (1, 255), '"ignore": 255 under labels (nnU-Net takes 3 alone, the next value after the'),
-        ({"a": 1, "b": 2}, (1, 3), 'nobody has labelled is named "ignore": 3 under labels'),
+        ({"a": 1, "b": 2}, (1, 3), 'whatever is unlabelled is named "ignore": 3 under labels'),
         ({"a": 1, "b": 4}, (1, 2), '"ignore": 5 under labels, and has the value 5 in the file'),
-        ({"a": 1, "ignore": 7}, (1, 7, 255), "what nobody has labelled is 7 in the file"),
+        ({"a": 1, "ignore": 7}, (1, 7, 255), "whatever is unlabelled has the value 7 in the file"),
         ({"both": [1, 2]}, (1, 2, 9), '"ignore": 9 under labels (nnU-Net takes 3 alone'),
         ({"a": 1}, (255,), "if it is a in a mask of 0 and 255, write 1 for 255 in the file; a mistake is corrected"),
     ],

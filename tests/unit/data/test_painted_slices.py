@@ -61,7 +61,7 @@ def test_the_ignore_label_counts_in_painted_slices_too(folder):
     ("name", "shape", "printed"),
     [
         ("slice_3", (8, 10), r"slice_3\.tif: must be named by its axis and index, such as z0012\.tif"),
-        ("z2", (8, 10), r"is of the same slice as z02?\.tif"),
+        ("z2", (8, 10), r"shows the same slice as z02?\.tif"),
         ("z6", (8, 10), r"z6\.tif: the image has 6 slices along z, 0 to 5"),
         ("x1", (8, 6), r"x1\.tif: has shape \(8, 6\), and a slice along x of the image \(6, 8\) \(z, y\)"),
     ],

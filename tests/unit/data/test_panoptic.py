@@ -34,7 +34,7 @@ def test_things_are_named_by_the_dataset_and_the_rest_is_stuff():
     classes = panoptic_classes(LabelDefinition(NAMES, ignore=4), ("nucleus", "mito"), "--things")
     assert classes == PanopticClasses(NAMES, (1, 2), 4)
     assert classes.kinds == (True, True, False)
-    assert "told apart: mito (1), nucleus (2); stuff: er (3); ignored: ignore (4)" in str(classes)
+    assert "with separate objects: mito (1), nucleus (2); stuff: er (3); ignored: ignore (4)" in str(classes)
 
 
 @pytest.mark.parametrize(

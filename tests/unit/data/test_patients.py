@@ -87,7 +87,7 @@ def test_only_the_cases_in_doubt_are_named():
 def test_a_pattern_settles_it_and_its_first_group_names_the_patient(capsys):
     names = ["P00_a", "P00_b", "P01_a", "other"]
     assert patients_of(names, r"^(P\d+)_") == {"P00_a": "P00", "P00_b": "P00", "P01_a": "P01", "other": "other"}
-    assert "does not match other: each is a patient of its own" in capsys.readouterr().err
+    assert "does not match other: each is a separate patient" in capsys.readouterr().err
     assert patients_of(names, r"(?:.*)") == {name: name for name in names}
 
 
@@ -106,7 +106,7 @@ def test_a_file_settles_it(tmp_path):
     named = tmp_path / "patients.json"
     named.write_text(json.dumps({"P00_1": "anna", "P00_2": "bob"}))
     assert patients_of(["P00_2", "P00_1"], file=named) == {"P00_2": "bob", "P00_1": "anna"}
-    with pytest.raises(PlanewiseError, match="give one"):
+    with pytest.raises(PlanewiseError, match="give only one"):
         patients_of(["P00_1"], "(.*)", table)
 
 

@@ -100,7 +100,7 @@ def test_a_split_is_read_and_what_it_leaves_out_is_said(tmp_path, capsys):
         ({"train": ["nobody"]}, "not there: nobody"),
         ({"train": []}, "train is empty"),
         ({}, "train is empty"),
-        ({"train": ["a1"], "valid": ["a2"]}, "patient a is in train and valid; a patient has one side"),
+        ({"train": ["a1"], "valid": ["a2"]}, "patient a is in train and valid; each must be in one part"),
         ({"train": ["a1", "a1"]}, "twice: a1"),
     ],
 )

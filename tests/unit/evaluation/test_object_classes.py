@@ -19,7 +19,7 @@ def test_where_things_are_known_it_is_of_one_of_them():
 def test_objects_in_two_classes_and_in_none_are_named():
     spread, none = class_doubts(OVERLAP, {1: "mito", 2: "er"}, (1,), "they are left out")
     assert spread.startswith(
-        "not in one class alone: object 4 (1 voxel of mito, 2 voxels of er), object 7 (1 voxel of mito, 1 voxel of er);"
+        "in several classes: object 4 (1 voxel of mito, 2 voxels of er), object 7 (1 voxel of mito, 1 voxel of er);"
     )
     assert none == "in no class of things: object 8 (1 voxel of background); they are left out"
     alone = overlap_table(np.array([[[4, 4]]]), np.array([[[1, 1]]]))

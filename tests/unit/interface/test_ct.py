@@ -151,7 +151,7 @@ def test_arrays_are_written_as_a_dataset_and_trained_on(quiet, tmp_path):
     [
         ({}, "MitoNet_small", "no cases"),
         ({"a": (np.zeros((2, 8, 8)), np.zeros((2, 8, 9), int))}, "MitoNet_small", "case a: its image has shape"),
-        ({"../a": (np.zeros((2, 8, 8)), np.zeros((2, 8, 8), int))}, "MitoNet_small", "no name of a file"),
+        ({"../a": (np.zeros((2, 8, 8)), np.zeros((2, 8, 8), int))}, "MitoNet_small", "cannot be the name of a file"),
         ("nonesuch", "MitoNet_small", "nonesuch"),
         ("nonesuch", "nonesuch.pth", "nonesuch"),
     ],

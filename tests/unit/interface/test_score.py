@@ -188,7 +188,7 @@ def test_classes_in_the_lungs_are_measured_as_the_command_does(tmp_path, monkeyp
             assert frame[key][0] == pytest.approx(float(written[key]), rel=1e-3)
     with pytest.raises(PlanewiseError, match="which classes= does not name"):
         pw.measure_classes(labels, ct, classes={1: "a"}, lungs=lungs)
-    with pytest.raises(PlanewiseError, match="does not say its spacing"):
+    with pytest.raises(PlanewiseError, match="states no spacing"):
         pw.measure_classes(np.asarray(labels), np.asarray(ct), classes=names)
 
 

@@ -235,5 +235,5 @@ def test_a_package_that_gives_something_else_is_not_kept(model, tmp_path, monkey
     monkeypatch.setattr(mitonet_files, "save_scripted", others)
     with library():
         assert export(model, tmp_path / "Mine.zip") == 2
-    assert "bioimageio.core does not get from it what the model gives" in capsys.readouterr().err
+    assert "bioimageio.core gets other results from it than the model gives" in capsys.readouterr().err
     assert not (tmp_path / "Mine.zip").exists()

@@ -133,5 +133,5 @@ def test_an_archive_keeps_the_classes(tmp_path, network):
 
     with zipfile.ZipFile(tmp_path / "m.empanada") as archive:
         (tmp_path / "again.yaml").write_bytes(archive.read("m.yaml"))
-        assert "things, whose objects are told apart: mito (1), nucleus (2)" in archive.read("README.md").decode()
+        assert "things, with separate objects: mito (1), nucleus (2)" in archive.read("README.md").decode()
     assert read_model_file(tmp_path / "again.yaml").several == THREE

@@ -158,7 +158,7 @@ def test_a_network_without_a_published_form_is_written_as_plain_weights_and_expo
     write_weights(network, tmp_path / "w.pth")
     assert not is_torchscript(tmp_path / "w.pth")
     assert same_outputs(network, load_network(tmp_path / "w.pth", "mitonet_small"))
-    with pytest.raises(PlanewiseError, match="PanopticDeepLab: is no network that TorchScript can hold"):
+    with pytest.raises(PlanewiseError, match="PanopticDeepLab: cannot be written as TorchScript"):
         export_torchscript(network, tmp_path / "published.pth")
     assert not (tmp_path / "published.pth").exists()
 
@@ -186,7 +186,7 @@ def test_weights_beside_a_yaml_are_those_that_it_says(tmp_path):
 @pytest.mark.parametrize("name", ["MitoNet_v1", "MitoNet_v1.yaml", "configs/MitoNet_v1_mini.yaml", "MitoNet_small"])
 def test_shipped_configs_are_found_by_name_and_valid(name, capsys):
     model = read_model_file(find_model_file(name))
-    assert f"{name}: the model of that name that planewise ships is taken" in capsys.readouterr().err
+    assert f"{name}: taken as the model of that name shipped with planewise" in capsys.readouterr().err
     assert model.norms.mean == 0.57571
     assert model.FINETUNE.criterion_params.mse_weight == 200
 

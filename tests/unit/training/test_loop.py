@@ -259,7 +259,7 @@ def test_resuming_another_training_is_refused(tmp_path, make_task):
     options = replace(OPTIONS, iterations=4, counted_in=("epochs", 2))
     train(make_task(), options, tmp_path, resume=False)
     other = replace(options, iterations=2, seed=4, learning_rate=0.1, batch_size=2, identity={"patch_size": 64})
-    with pytest.raises(PlanewiseError, match=r"last\.ckpt: is of a training with other options") as refused:
+    with pytest.raises(PlanewiseError, match=r"last\.ckpt: belongs to a training with other options") as refused:
         train(make_task(), other, tmp_path, resume=True)
     for words in ("batch_size 4 -> 2", "learning_rate 0.003 -> 0.1", "seed 3 -> 4", "patch_size 32 -> 64",
                   "fewer epochs 2 -> 1"):  # fmt: skip

@@ -53,5 +53,5 @@ def test_another_file_is_refused(tmp_path, content):
 
 def test_a_case_that_was_not_compared(tmp_path):
     path = write(tmp_path, entry("m"))
-    with pytest.raises(PlanewiseError, match="has nothing of case b by m"):
+    with pytest.raises(PlanewiseError, match="has nothing on case b by m"):
         read_places(path, "D", "b", ["m"])

@@ -307,7 +307,7 @@ def test_hdf5(tmp_path, attributes):
     (tmp_path / "c.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:900])
     with pytest.raises(PlanewiseError, match=r"c\.h5: cannot be read"):
         open_volume(tmp_path / "c.h5")
-    with pytest.raises(PlanewiseError, match="no format that is written"):
+    with pytest.raises(PlanewiseError, match="no format that can be written"):
         write_volume(tmp_path / "d.h5", volume)
 
 

@@ -53,7 +53,7 @@ class _Volumes(Options):
 
 
 class SeriesChoice(Options):
-    """Which series of a DICOM folder."""
+    """The choice of a series in a DICOM folder."""
 
     series: str | None = None
     """DICOM series to use for each patient, where a folder has several: its UID, its number or part of its description.
@@ -69,8 +69,8 @@ class _Prepare(_Volumes):
     """3D components of a class (26-connected) that are smaller are removed from the labels. 100 mm3 is a ball of 6 mm,
     below which a nodule needs no follow-up (Fleischner Society 2017); this removes specks left by drawing."""
     min_area_mm2: float = Field(10.0, ge=0)
-    """Then components within a slice (8-connected) that are smaller. 10 mm2 is a disc of 3.6 mm, a few pixels of a CT;
-    a spinal cord has 140."""
+    """After that, components within a slice (8-connected) that are smaller are removed. 10 mm2 is a disc of 3.6 mm, a
+    few pixels of a CT; a spinal cord has 140 mm2."""
     min_voxels: int | None = Field(None, ge=0)
     """The same as --min_volume_mm3 in voxels, instead of it (published: 1000)."""
     min_pixels: int | None = Field(None, ge=0)
@@ -78,11 +78,12 @@ class _Prepare(_Volumes):
     split: Path | None = None
     """JSON {"train": [...], "valid": [...], "test": [...]} of case names. Default: drawn by --seed, by patient."""
     patient_pattern: str | None = None
-    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: the name
-    without words for an examination or a part of one, such as scan1, visit_2, upper or 20230517; names that this does
-    not settle are refused."""
+    """Regular expression for the part of a case name (the first group, if there is one) that names the patient.
+    Default: the name without words for an examination or a part of one, such as scan1, visit_2, upper or 20230517;
+    ambiguous names are refused."""
     patients: Path | None = None
-    """CSV with the columns case and patient, or JSON {case: patient}, instead: which cases are one patient."""
+    """CSV with the columns case and patient, or JSON {case: patient}: which cases belong to one patient, instead of
+    --patient_pattern."""
     valid_share: float = Field(VALID_SHARE, ge=0, lt=1)
     """Share of imagesTr's patients kept for validation."""
     test_share: float = Field(0, ge=0, lt=1)
@@ -114,13 +115,14 @@ class _Train(Options):
     from_scratch: bool = False
     """Start a small network from random weights instead."""
     upright: bool = False
-    """From scratch, slices are also turned and flipped; not so where classes differ by their side (left, right)."""
+    """With --from_scratch, slices are also rotated and flipped, except if classes differ by their side (left,
+    right)."""
     task_name: Name = "MedSAM2-Tiny-ILD"
     """Folder, in the work folder, for the model."""
     epochs: int = Field(500, ge=1)
-    """Times that every slice is shown."""
+    """Number of times that each slice is shown."""
     batch_size: int = Field(16, ge=1)
-    """Slices in a step, shared between devices."""
+    """Slices in each step, shared between devices."""
     learning_rate: float = Field(1e-5, gt=0)
     """Peak of the warm-up and cosine schedule."""
     weight_decay: float = Field(0.01, ge=0)
@@ -130,10 +132,10 @@ class _Train(Options):
     bbox_shift: int = Field(5, ge=0)
     """Largest outward jitter of a box, in pixels of the 256 grid; also the margin of boxes when predicting."""
     train_clips: int = Field(1, ge=1)
-    """Train propagation by memory too: every Nth slice begins a clip of N slices that lie side by side, upwards or
-    downwards, in which up to three objects are prompted in the first and followed by SAM2's memory; 1: no clips."""
+    """Train propagation by memory too: every Nth slice begins a clip of N neighbouring slices, upwards or downwards; up
+    to three objects are prompted in its first slice and followed by SAM2's memory. 1: no clips."""
     train_parts: tuple[Literal["encoder", "decoder", "memory"], ...] = ("encoder", "decoder", "memory")
-    """What is trained; the memory with --train_clips alone, the prompt encoder never."""
+    """The parts to train; the memory needs --train_clips, and the prompt encoder is never trained."""
     classes_per_slice: Literal["all", "one"] = "all"
     """All classes of a slice in one step, or a random one (as published)."""
     gradient_checkpointing: bool = False
@@ -143,7 +145,7 @@ class _Train(Options):
     resume: bool = False
     """Continue from the last checkpoint. A finished training continues with more --epochs, after a warm-up."""
     overwrite: bool = False
-    """Replace a model of this name; predict again what is predicted."""
+    """Replace an existing model of this name; predict again the cases that are already predicted."""
     device: DeviceName = "auto"
     """Where to run; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)
@@ -166,7 +168,7 @@ class _Predict(_Volumes):
     cache_slices: int = Field(64, ge=2)
     """Encoded slices kept in memory."""
     visualize: bool = False
-    """Also write a picture of each case: the slice with most labelled voxels."""
+    """Also write a picture of each case, of the slice with most labelled voxels."""
 
 
 class IldPrepare(_Prepare):
@@ -190,10 +192,11 @@ class IldTrain(_Train):
     it: what was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the
     result, and ends with what it gained and the next work list."""
     margin_mm: float = Field(20, ge=0)
-    """With --corrections: background this close to a corrected or confirmed class, in its slice, is truth too."""
+    """With --corrections: background this close to a corrected or confirmed class, in its slice, counts as truth
+    too."""
     image: Path | None = None
-    """With --corrections: the CT, or a folder of CTs named as the labels are, or of DICOM patients. Default: those that
-    the results were made from."""
+    """With --corrections: the CT, or a folder of CTs with the same names as the labels, or of DICOM patients. Default:
+    those that the results were made from."""
     seed: int = Field(0, ge=0)
     """The same seed gives the same training on a CPU."""
     num_workers: int = Field(PROCESSES, ge=0)
@@ -201,7 +204,7 @@ class IldTrain(_Train):
 
 
 class CodesChoice(Options):
-    """What classes are in DICOM."""
+    """The DICOM codes of classes."""
 
     codes: Path | None = None
     """JSON with the DICOM codes of classes that planewise does not know, {class: {"category": [scheme, value, meaning],
@@ -220,8 +223,8 @@ class IldPredict(_Predict, SeriesChoice, CodesChoice):
     segmentation. ome.zarr: does not store the orientation in the patient. dicom-seg: a DICOM segmentation of the
     series, {case}.seg.dcm. All but nii.gz contain the classes' names and colours."""
     prompts: Annotated[PathText, tyro.conf.arg(metavar="truth|auto|lungs|PATH")] = "truth"
-    """auto: no boxes; every class is searched for within the lungs. lungs: as auto, but each slice separately. A CSV or
-    JSON file: your boxes. truth: boxes from the ground truth, an oracle, and called so in every output."""
+    """auto: no boxes; all classes are searched for within the lungs. lungs: as auto, but each slice separately. A CSV
+    or JSON file: your boxes. truth: boxes from the ground truth, which is an oracle, and named so in all outputs."""
     trained_model: PathText = "none"
     """A fine-tuned model (medsam_model_best.pth). none: predict with --base as it is, as a baseline."""
     base: Path | None = None
@@ -254,11 +257,11 @@ class IldLungs(SeriesChoice):
     channel: int | None = Field(None, ge=0)
     """Channel of the CT, counted from 0, for images with several: the file {case}_000N, or one within the file."""
     overwrite: bool = False
-    """Segment them again where they exist already."""
+    """Segment again the lungs that already exist."""
 
 
 class IldFollow(SeriesChoice):
-    """Compare one patient's scans of several dates: what has changed, beside what a repeated scan would show."""
+    """Compare one patient's scans of several dates: the changes, and whether they exceed those of a repeated scan."""
 
     patient: tyro.conf.Positional[Path]
     """A folder of one patient: DICOM series of several study dates, or a folder for each date (2023-01-10 or 20230110)
@@ -270,7 +273,7 @@ class IldFollow(SeriesChoice):
     retakes: int = Field(8, ge=3)
     """How often each scan is perturbed and predicted again, for the smallest detectable change; 3 or more."""
     fibrosis: tuple[str, ...] = ()
-    """Classes that count as fibrosis. Default: reticulation and honeycombing, as far as there are such."""
+    """Classes that count as fibrosis. Default: reticulation and honeycombing, if they exist."""
     image_size: int | None = Field(None, ge=64)
     """Side of the model's input. Default: that of its training, or 1024."""
     bbox_shift: float = Field(5, ge=0)
@@ -280,7 +283,7 @@ class IldFollow(SeriesChoice):
     precision: PrecisionName = "auto"
     """auto is bf16 on a GPU or CPU that computes in it, else 32 bits."""
     overwrite: bool = False
-    """Do again what is done already."""
+    """Repeat the steps that are already done."""
 
 
 class IldRun(_Prepare, _Train, _Predict):
@@ -291,15 +294,15 @@ class IldRun(_Prepare, _Train, _Predict):
     work_dir: tyro.conf.Positional[Folder]
     """Where everything goes."""
     prompts: Annotated[tuple[PathText, ...], tyro.conf.arg(metavar="truth|auto|lungs|PATH ...")] = ()
-    """Where boxes come from when predicting, each kind beside the others: truth, lungs, auto, a CSV or JSON file.
-    Default: what was trained, truth, auto, or both."""
+    """Kinds of prompts to predict with, for comparison: truth, lungs, auto, a CSV or JSON file. Default: what the model
+    is trained for, truth, auto, or both."""
     tolerance_mm: float | None = Field(None, gt=0)
-    """Distance within which surfaces agree. Default: by each case's voxels, two along their finest side, or one along
-    the coarsest where that is more."""
+    """Distance within which surfaces agree. Default, for each case: twice the shortest side of a voxel, or once the
+    longest if that is more."""
 
 
 class IldDemo(Options):
-    """Make a small synthetic chest CT dataset, and do the whole job on it."""
+    """Make a small synthetic chest CT dataset, train on it, predict and evaluate."""
 
     folder: tyro.conf.Positional[Folder] = Path("demo_ild")
     """Where to work."""

@@ -1,6 +1,6 @@
-"""The networks that a model's YAML names under ``architecture``: every module of this folder says its ``NETWORKS``.
+"""The networks that a model's YAML names under ``architecture``: each module of this folder lists its ``NETWORKS``.
 
-Each is a ``PanopticNetwork``: whatever encodes and decodes, its outputs are trained, read and fused as MitoNet's are.
+Each is a ``PanopticNetwork``: with any encoder and decoder, its outputs are trained, read and fused as MitoNet's are.
 """
 
 import pkgutil
@@ -13,7 +13,7 @@ from planewise.models.panoptic_deeplab import PanopticNetwork
 
 @cache
 def architectures() -> dict[str, Callable[..., PanopticNetwork]]:
-    """Return what makes each network, with random weights, by its name.
+    """Return the functions that make the networks, with random weights, by name.
 
     ``outputs``, by name: channels of its semantic head; see ``PanopticNetwork.forward``.
     """

@@ -394,7 +394,7 @@ def test_acquisitions_that_join_end_to_end_are_said(tmp_path, hu, capsys):
         content.save_as(file)
     np.testing.assert_array_equal(open_volume(tmp_path / "a").read(), hu)
     said = capsys.readouterr().err
-    assert f"are of 2 acquisitions, 1 ({half} slices), 2 ({len(hu) - half} slices), which join without a gap" in said
+    assert f"come from 2 acquisitions, 1 ({half} slices), 2 ({len(hu) - half} slices), which join without a gap" in said
 
 
 def test_series_that_are_called_alike_are_listed_with_their_uids(tmp_path, hu):

@@ -62,5 +62,5 @@ def test_a_damaged_png_is_named(tmp_path):
 
 def test_results_about_a_png_are_tiffs(tmp_path):
     assert result_ending(tmp_path / "a.png") == ".tiff"
-    with pytest.raises(PlanewiseError, match="no format that is written"):
+    with pytest.raises(PlanewiseError, match="no format that can be written"):
         write_volume(tmp_path / "b.png", Volume(CODED[None]))
