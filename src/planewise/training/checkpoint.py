@@ -69,7 +69,9 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
 
 def _lead_to_one_place(before: str | None, now: str | None) -> bool:
     """Whether both are paths, and of one file or folder."""
-    return bool(before and now) and Path(before).exists() and Path(now).exists() and Path(before).samefile(now)
+    if before is None or now is None:
+        return False
+    return Path(before).exists() and Path(now).exists() and Path(before).samefile(now)
 
 
 def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, base_licence: str | None) -> Trained:

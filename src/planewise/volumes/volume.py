@@ -73,7 +73,8 @@ class Volume:
     says them; a TIFF does not, and what stands here is no statement then. ``labels``: what the values are called, where
     they are known to be labels; None if unknown. ``sparse``: whether the file may leave out what is empty, as
     a DICOM segmentation does: around these voxels there may lie others, all 0. ``has_z_spacing``: whether the file
-    states how far slices lie apart; where it does not, as a TIFF may, the spacing of x stands for it.
+    states how far slices lie apart; where it does not, as a TIFF may, the spacing of x stands for it. ``stored_axes``:
+    the order in which the file says that it stores z, y and x, as letters; empty where it does not say.
     """
 
     voxels: LazyArray
@@ -87,6 +88,7 @@ class Volume:
     labels: LabelNames | None = None
     sparse: bool = False
     has_z_spacing: bool = True
+    stored_axes: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:
