@@ -6,7 +6,7 @@ from pathlib import Path
 from planewise.apps.check_model import BATCH, ModelToCheck
 from planewise.apps.check_options import Check
 from planewise.apps.check_result import Checked, as_json, print_checked, written_by_check
-from planewise.data.case import cases_in, channel_within, refuse_missing
+from planewise.data.case import cases_in, channel_within, predictions_beside, refuse_missing
 from planewise.data.check import CheckedCase, CheckedImage, check_cases, check_image, impossible_size
 from planewise.data.classes import IGNORE
 from planewise.data.leaks import shared_voxels
@@ -15,6 +15,7 @@ from planewise.data.nnunet_check import missing_sidecars, nnunet_problems
 from planewise.data.patients import patients_of
 from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
+from planewise.evaluation.prediction_checks import doubts_of_predictions
 from planewise.inference.memory import need_in_memory
 from planewise.measurement.density import AIR_AT_MOST_HU
 from planewise.progress import progress, say
@@ -104,6 +105,9 @@ def _check_dataset(path: Path, options: Check) -> Checked:
         images = [case.image for case in checked.cases if case.image is not None]
         checked.problems += [Problem(str(image.path), why) for image in images if (why := _not_in_hu(image))]
     checked.notes += [f"WARNING: {note}" for case in checked.cases for note in case.notes]
+    with progress("reading predictions", len(predictions_beside(path)), unit="methods") as advance:
+        doubts = doubts_of_predictions(path, dataset.labels, options.ignore_geometry, lambda name: advance(1, name))
+    checked.notes += [f"WARNING: {doubt}" for doubt in doubts]
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
         checked.notes += [  # planewise accepts it all the same

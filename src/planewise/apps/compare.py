@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.data.case import PREDICTED, images_beside, label_volumes_in
+from planewise.data.case import PREDICTED, images_beside, label_volumes_in, predictions_beside, truth_of_tests
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES
@@ -81,13 +81,11 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
     """Return a dataset's truth and predictions. Raises PlanewiseError if it has no truth or no prediction."""
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: no such folder")
-    truth = next((folder / name for name in ("instancesTs", "labelsTs") if (folder / name).is_dir()), None)
+    truth = truth_of_tests(folder)
     if truth is None:
         contents = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
         raise PlanewiseError(f"{folder}: has neither instancesTs nor labelsTs (it holds {contents})")
-    predictions = {
-        path.name.removeprefix(PREDICTED): path for path in sorted(folder.glob(f"{PREDICTED}*")) if path.is_dir()
-    }
+    predictions = predictions_beside(folder)
     for text in options.method:
         name, _, where = text.partition("=")
         path = next((path for path in (folder / where, Path(where)) if path.is_dir()), None)

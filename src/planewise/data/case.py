@@ -221,6 +221,17 @@ def label_volumes_in(folder: Path) -> list[Path]:
     return sorted([*volumes_in(folder), *(path for path in folders if is_sequence_folder(path))])
 
 
+def truth_of_tests(dataset: Path) -> Path | None:
+    """Return the folder of the truth of a dataset's test cases, of instances if there is one; None if there is none."""
+    return next((dataset / name for name in ("instancesTs", "labelsTs") if (dataset / name).is_dir()), None)
+
+
+def predictions_beside(dataset: Path) -> dict[str, Path]:
+    """Return the folders of predictions in a dataset, ``imagesTs_{method}``, by method."""
+    folders = (path for path in sorted(dataset.glob(f"{PREDICTED}*")) if path.is_dir())
+    return {path.name.removeprefix(PREDICTED): path for path in folders}
+
+
 def without_labels(folder: Path, expected: str) -> str:
     """Return the message that ``folder`` holds no label volumes; ``expected``: what they look like."""
     message = f"{folder}: holds no volumes; {expected}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from planewise.data.case import Case
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import say, say_once
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, same_space, to_canonical
@@ -57,6 +57,7 @@ def laid_on(
         raise PlanewiseError(
             f"{path}: does not lie in the space of {other_path} ({different}); they must agree{remedy}"
         )
+    _say_other_order(volume, path, other, other_path)
     if ignore_geometry or not (volume.has_direction and other.has_direction):
         return other.with_voxels(volume.voxels)
     stack = without_tilt(volume)
@@ -76,6 +77,24 @@ def _in_another_order(volume: Volume, other: Volume) -> str:
     return (
         f". Its axes seem to run {runs}, with which the shapes would agree; no option does that, as it is a guess: "
         f"save it with its axes z, y, x, in Python by array.transpose({', '.join(map(str, order))})"
+    )
+
+
+def _say_other_order(volume: Volume, path: Path, other: Volume, other_path: Path | Series) -> None:
+    """Warn of axes that the two files name in another order, or that one names in another than z, y, x and the other
+    not at all, where sides are equal, so that shapes do not show that one of the names is wrong."""
+    orders = [each.stored_axes or "zyx" for each in (volume, other)]
+    sides = [[each.shape["zyx".index(axis)] for axis in order] for each, order in zip((volume, other), orders)]
+    if orders[0] == orders[1] or sides[0] != sides[1]:
+        return
+    said = [
+        f"{where} {'says that it stores its axes as' if each.stored_axes else 'does not say so, and is read as'} "
+        f"{', '.join(order)}"
+        for each, where, order in zip((volume, other), (path, other_path), orders)
+    ]
+    say_once(
+        f"WARNING: {said[0]}; {said[1]}. Each is read so, and as sides are equal the shapes do not show whether it is "
+        "right: look at both with planewise view"
     )
 
 

@@ -58,6 +58,12 @@ class _ThreeAxes(ReadWhenIndexed):
         return (read[None][needed[0]] if self.order[0] is None else read)[within]
 
 
+def order_of(axes: str) -> str:
+    """Return z, y and x in the order of an array's ``axes``; "" if there is not one of each."""
+    order = "".join(axis for axis in axes if axis in "zyx")
+    return order if sorted(order) == sorted("zyx") else ""
+
+
 def as_zyx(path: Path, array: Any, axes: str, channel: int | None) -> LazyArray:
     """Return one channel of an array as a volume (z, y, x), read when it is indexed.
 

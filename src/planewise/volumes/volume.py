@@ -73,7 +73,8 @@ class Volume:
     not, as in a TIFF, the values here mean nothing. ``labels``: the names of the values, if they are known to be
     labels; None if unknown. ``sparse``: whether the file may omit empty slices, as a DICOM segmentation does: these
     voxels may be surrounded by others, all 0. ``has_z_spacing``: whether the file states the distance of slices; if
-    not, as a TIFF may, the spacing of x is used for it.
+    not, as a TIFF may, the spacing of x is used for it. ``stored_axes``: the order in which the
+    file says that it stores z, y and x, as letters; empty if it does not say.
     """
 
     voxels: LazyArray
@@ -87,6 +88,7 @@ class Volume:
     labels: LabelNames | None = None
     sparse: bool = False
     has_z_spacing: bool = True
+    stored_axes: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:

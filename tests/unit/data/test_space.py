@@ -1,14 +1,17 @@
 """Labels beside their image: what lies where in the arrays."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
 
 from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError
-from planewise.volumes.files import write_volume
+from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.volume import Volume
 
@@ -71,3 +74,54 @@ def test_of_another_shape_no_order_is_said():
         with pytest.raises(PlanewiseError) as refused:
             laid_on(Volume(np.zeros(shape)), LABELS, Volume(np.zeros((3, 4, 5))), IMAGE)
         assert "axes" not in str(refused.value)
+
+
+CUBE = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
+
+
+def tiff_of(path, voxels, axes):
+    """Write a TIFF that names its axes, as OME, or as what tifffile alone writes; or one that does not."""
+    metadata = {} if axes is None else {"metadata": {"axes": axes}}
+    tifffile.imwrite(path, voxels, photometric="minisblack", ome=path.name.endswith(".ome.tif"), **metadata)
+    return open_volume(path), path
+
+
+def laid(volume, path, other, other_path, capsys):
+    voxels = np.asarray(laid_on(volume, path, other, other_path).voxels[...])
+    return voxels, " ".join(capsys.readouterr().err.split())
+
+
+def test_axes_in_another_order_of_a_cube_are_warned_of(tmp_path, capsys):
+    image = tiff_of(tmp_path / "a.tif", CUBE.transpose(2, 1, 0), "XYZ")
+    named, unnamed = (tiff_of(tmp_path / f"{axes}.tif", CUBE, axes) for axes in ("ZYX", None))
+    voxels, said = laid(*named, *image, capsys)
+    assert np.array_equal(voxels, CUBE)
+    assert np.array_equal(image[0].read(), CUBE)
+    assert f"WARNING: {named[1]} says that it stores its axes as z, y, x; {image[1]} says that it stores" in said
+    assert "as x, y, z. Each is read so, and as sides are equal the shapes do not show whether it is right" in said
+    _, said = laid(*unnamed, *image, capsys)
+    assert f"{unnamed[1]} does not say so, and is read as z, y, x" in said
+    assert laid(*unnamed, *named, capsys)[1] == ""  # the usual order
+    assert laid(*image, *image, capsys)[1] == ""
+
+
+def test_axes_whose_shapes_show_their_order_are_not_warned_of(tmp_path, capsys):
+    other = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+    image = tiff_of(tmp_path / "a.tif", other.transpose(2, 1, 0), "XYZ")
+    labels = tiff_of(tmp_path / "b.tif", other, "ZYX")
+    voxels, said = laid(*labels, *image, capsys)
+    assert np.array_equal(voxels, other)
+    assert np.array_equal(image[0].read(), other)
+    assert said == ""
+
+
+def test_axes_that_zarr_and_hdf5_name(tmp_path, capsys):
+    write_volume(tmp_path / "a.ome.zarr", Volume(CUBE))
+    tags = json.dumps({"axes": [{"key": key} for key in "xyz"]})
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset("data", data=CUBE.transpose(2, 1, 0)).attrs["axistags"] = tags
+    image, labels = ((open_volume(tmp_path / name), tmp_path / name) for name in ("a.ome.zarr", "b.h5"))
+    assert (image[0].stored_axes, labels[0].stored_axes) == ("zyx", "xyz")
+    voxels, said = laid(*labels, *image, capsys)
+    assert np.array_equal(voxels, CUBE)
+    assert f"WARNING: {labels[1]} says that it stores its axes as x, y, z; {image[1]}" in said

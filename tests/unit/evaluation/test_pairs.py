@@ -60,3 +60,17 @@ def test_a_truth_in_slices(tmp_path, corner):
     write_labels(tmp_path / "pred" / "a.tiff", Volume(corner))
     rows = evaluate_pairs(pair_files(tmp_path / "pred", tmp_path / "truth"))
     assert [(row["case"], row["status"], row["voxel_dice"]) for row in rows] == [("a", OK, 1)]
+
+
+def test_a_number_that_no_channel_has_is_no_other_case(tmp_path, corner):
+    truths = label_files(tmp_path / "truth", ["cell.tif"], corner)
+    predictions = label_files(tmp_path / "pred", ["cell_1000.tif"], corner)
+    (missing, other) = pair_files(predictions, truths)
+    assert (missing.case, missing.prediction) == ("cell", None)
+    assert (other.case, other.problem) == ("cell_1000", f"no truth {truths / 'cell_1000'}.*")
+    label_files(predictions, ["cell.tif"], corner)
+    label_files(truths, ["cell_1000.tif"], corner)
+    assert [(pair.case, pair.prediction.name) for pair in pair_files(predictions, truths)] == [
+        ("cell", "cell.tif"),
+        ("cell_1000", "cell_1000.tif"),
+    ]

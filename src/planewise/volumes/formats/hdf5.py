@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.axes import as_zyx
+from planewise.volumes.axes import as_zyx, order_of
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.containers import only_volume
 from planewise.volumes.units import read_spacing
@@ -44,12 +44,15 @@ def _open_hdf5(path: Path, channel: int | None) -> Volume:
 
     datasets: dict[str, Hdf5Voxels] = {}
     axes: dict[str, str] = {}
+    named: set[str] = set()
     spacings: dict[str, tuple[list[float], str]] = {}
 
     def look(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "uifb" and (letters := _axes_of(item)):
             datasets[name] = Hdf5Voxels(path, name, item.shape, item.dtype, item.chunks or item.shape)
             axes[name] = letters
+            if "axistags" in item.attrs:
+                named.add(name)
             for attribute, unit in (("element_size_um", "um"), ("resolution", "nm")):
                 if attribute in item.attrs:
                     spacings[name] = np.asarray(item.attrs[attribute], float).tolist(), unit
@@ -58,7 +61,9 @@ def _open_hdf5(path: Path, channel: int | None) -> Volume:
         file.visititems(look)
     least = min(map(len, axes.values()), default=0)
     name = only_volume(path, [name for name in datasets if len(axes[name]) == least])
-    volume = Volume(as_zyx(path, datasets[name], axes[name], channel), has_origin=False, has_direction=False)
+    stored = order_of(axes[name]) if name in named else ""
+    voxels = as_zyx(path, datasets[name], axes[name], channel)
+    volume = Volume(voxels, has_origin=False, has_direction=False, stored_axes=stored)
     if name not in spacings:
         return volume
     sizes, stated = spacings[name]
@@ -73,11 +78,14 @@ def _open_hdf5(path: Path, channel: int | None) -> Volume:
 def _axes_of(dataset: Any) -> str:
     """Return a letter for each axis of a dataset: z, y, x, c (channels), t (time); "" if that is not clear."""
     shape = dataset.shape
-    if len(shape) == 3:
-        return "zyx"
     if "axistags" in dataset.attrs:  # as vigra and ilastik write them
         letters = "".join(axis["key"] for axis in json.loads(dataset.attrs["axistags"])["axes"])
-        return letters if len(letters) == len(shape) and set("zyx") <= set(letters) else ""
+        if len(letters) == len(shape) and set("zyx") <= set(letters):
+            return letters
+        if len(shape) != 3:
+            return ""
+    if len(shape) == 3:
+        return "zyx"
     if len(shape) == 4 and shape[0] < min(shape[1:]):
         return "czyx"
     if len(shape) == 4 and shape[3] < min(shape[:3]):

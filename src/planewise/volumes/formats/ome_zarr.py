@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.axes import as_zyx
+from planewise.volumes.axes import as_zyx, order_of
 from planewise.volumes.formats import Format, stem_of
 from planewise.volumes.label_names import LabelNames, hexadecimal, rgb
 from planewise.volumes.units import read_spacing
@@ -253,7 +253,16 @@ def _open_level(
     names = [units.get(axis, units["x"]) for axis in "zyx"]
     spacing, unit = read_spacing(path, [scale[axis] for axis in "zyx"], names)
     origin, _ = read_spacing(path, [translation[axis] for axis in "zyx"], names)
-    return Volume(voxels, spacing, unit, origin, has_origin=has_origin, has_direction=False, labels=labels)
+    return Volume(
+        voxels,
+        spacing,
+        unit,
+        origin,
+        has_origin=has_origin,
+        has_direction=False,
+        labels=labels,
+        stored_axes=order_of(axes),
+    )
 
 
 def _ome_attributes(group: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.progress import say_once
-from planewise.volumes.axes import as_zyx
+from planewise.volumes.axes import as_zyx, order_of
 from planewise.volumes.formats import Format, stem_of
 from planewise.volumes.formats.mapped import MappedVoxels
 from planewise.volumes.formats.sidecar import with_sidecar
@@ -69,6 +69,7 @@ def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -
                 "of one size and type: save each image as a file of its own"
             )
         axes, shape, dtype = _letters(path, series.axes, series.shape), series.shape, np.dtype(series.dtype)
+        stored = order_of(series.axes.lower())  # of OME, ImageJ or tifffile; pages alone have no name
         spacing, unit, has_z = _tiff_spacing(path, tiff)
         start = series.dataoffset  # None if the data is compressed or in pieces
         several_pages = len(tiff.pages) > 1
@@ -81,7 +82,7 @@ def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -
     else:
         voxels = tifffile.imread(path)
     zyx = as_zyx(path, voxels, axes, channel)
-    return Volume(zyx, spacing, unit, has_origin=False, has_direction=False, has_z_spacing=has_z)
+    return Volume(zyx, spacing, unit, has_origin=False, has_direction=False, has_z_spacing=has_z, stored_axes=stored)
 
 
 def _letters(path: Path, axes: str, shape: tuple[int, ...]) -> str:
