@@ -3,6 +3,7 @@
 import difflib
 import errno
 import importlib
+import io
 import os
 import re
 import signal
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def end(work: Callable[[], int]) -> NoReturn:
     """Exit with the code of ``work``, without a traceback if the reader of a pipe has closed it."""
     code = EXIT_FAILED
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of names of files that are no Unicode, as on standard error
     try:
         try:
             code = work()

@@ -15,6 +15,7 @@ from typing import Any
 
 from planewise.data.image_sequences import SequenceChoice, is_sequence_folder, slices_of, stack_name
 from planewise.errors import PlanewiseError, Problem
+from planewise.options import printable
 from planewise.progress import say
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of, stem_of
@@ -90,8 +91,11 @@ def plane_of(case: str) -> str:
 
 
 def _parts(path: Path) -> dict[str, Any]:
-    """Return the parts of a file's name; accents as one character each, whichever way its system stores them."""
-    stem, name = (unicodedata.normalize("NFC", text) for text in (stem_of(path), path.name))
+    """Return the parts of a file's name; accents as one character each, whichever way its system stores them.
+
+    Bytes that are no UTF-8 are written out, so that a table can hold the name of a case whose files are refused.
+    """
+    stem, name = (unicodedata.normalize("NFC", printable(text)) for text in (stem_of(path), path.name))
     match = _NAME.fullmatch(stem)
     return match.groupdict() if match else {"full": name, "case": name, "channel": None}
 
