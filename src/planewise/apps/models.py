@@ -56,8 +56,8 @@ def _facts(name: str) -> tuple[str, dict[str, str]]:
         known = [*(model.name for model in PUBLISHED), *others]
         near = _near(name, known)
         meant = f"; did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}? Also" if near else ";"
-        others = ", ".join(each for each in known if each not in near)
-        raise PlanewiseError(f"{name}: no model is called so{meant} known are {others}")
+        listed = ", ".join(each for each in known if each not in near)
+        raise PlanewiseError(f"{name}: no model is called so{meant} known are {listed}")
     about, use = " ".join(others[name].description.split()), FROM_SCRATCH.format(name=name)
     return name, {"kind": f"MitoNet: {KINDS['MitoNet']}", "about": about, "weights": NONE, "use": use}
 
