@@ -3,10 +3,13 @@
 import difflib
 import errno
 import importlib
+import io
 import os
 import re
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -25,16 +28,18 @@ SYSTEM = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENAMETOOLON
 def usage() -> str:
     """Return what ``planewise --help`` prints."""
     return (
-        "planewise fine-tunes 2D foundation models and segments volumes with them, plane by plane.\n\n"
+        "planewise fine-tunes 2D foundation models and segments volumes plane by plane.\n\n"
         + listed(COMMANDS)
         + "\n\nplanewise COMMAND --help shows a command's options and examples.\n"
-        "planewise --print-completion bash (zsh, tcsh) prints a script for shell completion."
+        "planewise --print-completion bash (zsh, tcsh) prints what completes its words."
     )
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return commands, a line for each, with what it does."""
-    return "\n".join(f"  planewise {name:<15}{COMMANDS[name].what}" for name in names)
+    """Return commands, each with what it does, folded to the terminal."""
+    width, beside = shutil.get_terminal_size().columns, " " * 27
+    lines = (f"  planewise {name:<15}{COMMANDS[name].what}" for name in names)
+    return "\n".join(textwrap.fill(line, width, subsequent_indent=beside, break_on_hyphens=False) for line in lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def end(work: Callable[[], int]) -> NoReturn:
     """Exit with the code of ``work``, without a traceback if the reader of a pipe has closed it."""
     code = EXIT_FAILED
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of names of files that are no Unicode, as on standard error
     try:
         try:
             code = work()

@@ -3,6 +3,7 @@
 All is read from the command's ``Options``: names, types, defaults, and the docstring below each.
 """
 
+import re
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -50,6 +51,7 @@ GROUPS = {  # what of all commands belongs together; what stands nowhere here is
     ),
 }  # fmt: skip
 WIDEST, INDENT = 100, 6
+KEPT = "\N{NO-BREAK SPACE}"  # between words that stay in one line; none is printed
 
 
 @dataclass(frozen=True)
@@ -138,24 +140,33 @@ def help_text(program: str, kind: type[Options], what: str, examples: tuple[str,
         groups[option.group].append(option)
     needed = [option.typed for option in sorted(options, key=lambda o: not o.positional) if option.required]
     optional = [f"[{option.typed}]" for option in options if option.positional and not option.required]
-    usage = textwrap.fill(
-        f"usage: {program} {' '.join([*needed, *optional, '[options]'])}",
-        width,
-        subsequent_indent=" " * INDENT,
-        break_on_hyphens=False,
-    )
+    words = [program, *needed, *optional, "[options]"]
+    usage = "\n".join(_folded(f"usage: {' '.join(word.replace(' ', KEPT) for word in words)}", width, "", " " * INDENT))
     about = textwrap.fill(" ".join((kind.__doc__ or what).split()), width)
-    shown = ["examples:", *(f"  {example}" for example in examples)] if examples else []
+    shown = ["examples:", *(f"  {_command(example, width)}" for example in examples)] if examples else []
     lines = [usage, "", about, "", *shown]
     for group, members in groups.items():
         if members:
             lines += ["", f"{group}:"]
             for option in members:
-                text = f"{option.text} (default: {option.default})" if option.default else option.text
+                text = f"{option.text} (default:{KEPT}{option.default})" if option.default else option.text
                 lines.append(f"  {option.typed}")
                 pad = " " * INDENT
-                lines += textwrap.wrap(text, width, initial_indent=pad, subsequent_indent=pad, break_on_hyphens=False)
+                lines += _folded(text, width, pad, pad)
     return "\n".join([*lines, "", "-h, --help shows this. Options may be written with underscores or hyphens."])
+
+
+def _folded(text: str, width: int, first: str, others: str) -> list[str]:
+    """Return the lines of a text; words that ``KEPT`` stands between stay together."""
+    lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
+    return [line.replace(KEPT, " ") for line in lines]
+
+
+def _command(text: str, width: int) -> str:
+    """Return a command line, folded as a shell takes it; an option and its first value stay together."""
+    return f" \\\n{' ' * INDENT}".join(
+        _folded(re.sub("(--\\w+) (?!-)", rf"\1{KEPT}", text), width - INDENT - 2, "", "")
+    )
 
 
 def readable(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.StructConstructorSpec | None:

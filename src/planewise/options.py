@@ -27,7 +27,21 @@ def _fits_file_systems(text: str) -> str:
     longest = max((len(os.fsencode(part)) for part in text.split("/")), default=0)
     if longest > NAME_BYTES or len(os.fsencode(text)) > PATH_BYTES:
         raise ValueError(f"is too long; no name may have more than {NAME_BYTES} bytes, no path more than {PATH_BYTES}")
+    if printable(text) != text:
+        raise ValueError("is a name that is no UTF-8, which tables, pages and readers of volumes need; rename it")
     return text
+
+
+def _leads_somewhere(path: Path) -> None:
+    try:
+        path.resolve()
+    except (OSError, RuntimeError):  # which it is depends on the version of Python
+        raise ValueError("is a link that leads to itself") from None
+
+
+def printable(text: str) -> str:
+    """Return text that can be printed and written: bytes of a file's name that are no UTF-8 as escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def as_name(text: str) -> str:
@@ -77,6 +91,7 @@ class Options(BaseModel):
                 if isinstance(path, Path):
                     try:
                         _fits_file_systems(str(path))
+                        _leads_somewhere(path)
                     except ValueError as error:
                         raise PlanewiseError(f"--{name} {shortened(path)}: {error}") from None
         return options
@@ -94,5 +109,5 @@ def _plain(problem: Any) -> str:
 
 def shortened(value: Any) -> str:
     """Return a value as an error repeats it."""
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -44,6 +44,7 @@ def em(tmp_path_factory):
         write_volume(folder / "imagesTs" / f"{name}_0000.tiff", Volume(image, (8.0, 8.0, 8.0), "nm"))
     rows = "".join(f"animal{n + 1},{'control' if n < 3 else 'treated'}\n" for n in range(6))
     (folder / "conditions.csv").write_text(f"case,condition\n{rows}")
+    (folder / "empty").mkdir()
     return folder, truth
 
 
@@ -343,6 +344,7 @@ def test_a_class_that_the_masks_lack_is_warned_of(em, tmp_path, capsys):
         (["{em}/imagesTs_model", "--quantity", "count", "--within", "{em}/imagesTs_model"], "--within"),
         (["{em}/imagesTs_model", "--conditions", "{em}/nothing.csv"], "nothing.csv: no such file; it must be"),
         (["{em}/imagesTs_model", "--image", "{em}/imagesTs_model/animal1.tiff"], "contains no file for case animal2"),
+        (["{em}/imagesTs_model", "--image", "{em}/empty"], "empty: contains no file for case animal1"),
         (["{em}/imagesTs_model/animal1.tiff", "--output", "{em}/imagesTs_model"], "give another folder"),
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(value[-2:]),

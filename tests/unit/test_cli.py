@@ -1,6 +1,7 @@
 import errno
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,12 +77,29 @@ def test_without_a_command_is_refused_with_a_list_which_help_gives_too(words, ca
 
 
 @pytest.mark.parametrize("words", [["mito"], ["mito", "--help"], ["mito", "-h"], ["ild"], ["audit"], ["demo"]])
-def test_a_group_lists_its_commands_a_line_each(words, capsys):
+def test_a_group_lists_its_commands_a_line_each(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     run(words)
     lines = capsys.readouterr().out.splitlines()
     listed = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     assert [line.split("planewise ")[1][:15].strip() for line in lines[: len(listed)]] == listed
     assert all(COMMANDS[name].what in line for name, line in zip(listed, lines))
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["ild"], *([*name.split(), "--help"] for name in COMMANDS)], ids=" ".join
+)
+def test_every_help_fits_80_columns_and_keeps_words_together(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run(words)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "\N{NO-BREAK SPACE}" not in out
+    assert not re.search(r"(\(default:|--\w+)\n\s+[A-Z]+\b(?! )", out.partition("examples:")[0])
+    for line in re.findall("(?:^  planewise (?:.*\\\\\n)*.*$)", out.partition("examples:")[2], re.M):
+        assert shlex.split(line.replace("\\\n", " "))[0] == "planewise"  # as a shell reads it
+    for name in COMMANDS if words == ["--help"] else ():
+        assert COMMANDS[name].what in " ".join(out.split())
 
 
 PREDICT = ["mito", "predict", "--trained_model", "m.yaml", "--input", "i", "--output", "o"]

@@ -1,6 +1,7 @@
 """What an option can be is said once, for all commands: here with one of each kind."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,22 @@ def test_names_that_no_file_system_takes(arguments, option, capsys, tmp_path, mo
     assert "is too long" in err
     assert len(err) < 300
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [["ild", "evaluate", "{}", "t"], ["compare", "{}", "--output", "o"], ["ild", "lungs", "i", "{}"]]
+)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [(os.fsdecode(b"x\xff"), "is a name that is no UTF-8"), ("loop", "is a link that leads to itself")],
+)
+def test_paths_that_lead_nowhere(command, name, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    with pytest.raises(SystemExit) as refused:
+        run([word.format(name) for word in command])
+    assert refused.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", [".", "..", "...", "a/b", "", "a b", "a\n"])

@@ -62,8 +62,8 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
             if name in files:
                 of_case[what] = files[name]
         missing = [name for name in of_cases if name not in files]
-        if missing and (what == "within" or options.image is not None) and files:
-            raise PlanewiseError(f"{option} {getattr(options, what)}: contains no file for case {missing[0]}")
+        if missing and (given := getattr(options, what)) is not None:
+            raise PlanewiseError(f"{option} {given}: contains no file for case {missing[0]}")
         if missing and files:
             say(f"No image exists for {', '.join(missing[:6])}: their items are written without an image")
     if options.within is not None and set(options.quantity) & set(OF_OBJECTS):

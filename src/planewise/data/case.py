@@ -18,6 +18,7 @@ from pathlib import Path
 
 from planewise.data.image_sequences import SequenceChoice, is_sequence_folder, slices_of, stack_name
 from planewise.errors import PlanewiseError, Problem
+from planewise.options import printable
 from planewise.progress import say, say_once
 from planewise.volumes.channel_numbers import channels_named, is_channel
 from planewise.volumes.files import volumes_in
@@ -99,6 +100,8 @@ def plane_of(case: str) -> str:
 class _Name:
     """The parts of a file's name; accents as one character each, whichever way its system stores them.
 
+    Bytes that are no UTF-8 are written out, so that a table can hold the name of a case whose files are refused.
+
     ``full``: without what programs call their results; ``case``: without a number of four digits at its end either;
     ``number``: that; ``channel``: whether it is nnU-Net's channel number, see ``is_channel``.
     """
@@ -111,10 +114,10 @@ class _Name:
 
     @classmethod
     def of(cls, path: Path) -> "_Name":
-        stem = unicodedata.normalize("NFC", stem_of(path))
+        stem = unicodedata.normalize("NFC", printable(stem_of(path)))
         match = _NAME.fullmatch(stem)
         if match is None:
-            name = unicodedata.normalize("NFC", path.name)
+            name = unicodedata.normalize("NFC", printable(path.name))
             return cls(stem, name, name)
         full, case, digits = match.group("full", "case", "channel")
         if digits is None:

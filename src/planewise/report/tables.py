@@ -20,6 +20,7 @@ from planewise.evaluation.pairs import MISSING, OK
 from planewise.evaluation.result import Comparison, Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.tolerance import RULE
+from planewise.options import printable
 from planewise.progress import is_on_terminal, say
 from planewise.volumes.atomic import atomic_path
 
@@ -256,7 +257,8 @@ def print_problems(problems: list[Problem]) -> None:
 
     Names of files stay whole: where they leave too little room beside them, messages stand below them.
     """
-    rows = [(problem.where, problem.what.removeprefix(f"{problem.where}: ")) for problem in problems]
+    parts = [(printable(problem.where), printable(problem.what)) for problem in problems]
+    rows = [(where, what.removeprefix(f"{where}: ")) for where, what in parts]
     title, width = f"{len(rows)} problem{'s' * (len(rows) > 1)}", _width()
     names = max(cell_len(where) for where, _ in rows)
     words = max((cell_len(word) for _, what in rows for word in what.split()), default=0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.options import printable
 from planewise.progress import say_once
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import ending_of, endings, formats, stem_of
@@ -46,6 +47,8 @@ def open_volume(path: str | os.PathLike[str] | Series, channel: int | None = Non
     path = Path(path)
     if not path.exists():
         raise PlanewiseError(f"{path}: no such file")
+    if (shown := printable(str(path))) != str(path):  # it would end the process in a reader that is not Python's
+        raise PlanewiseError(f"{shown}: its name is no UTF-8, which readers of volumes need; rename it")
     ending = ending_of(path)
     if not ending and not path.is_dir():
         raise PlanewiseError(f"{path}: unknown format; volumes end in {endings()}")

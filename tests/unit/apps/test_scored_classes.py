@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -157,6 +159,18 @@ def test_where_no_case_can_be_scored_no_report_is_written_and_an_earlier_one_is_
     assert run(command) == 1
     assert " there are of an earlier run\n" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in out.iterdir()} == written
+
+
+@COMMANDS
+def test_a_prediction_whose_name_is_no_utf_8_is_refused_and_the_others_are_scored(dataset, tmp_path, capsys, command):
+    for folder in ("labelsTs", "imagesTs_p"):
+        shutil.copy(dataset / folder / "c.nii.gz", dataset / folder / os.fsdecode(b"\xff.nii.gz"))
+    out = tmp_path / "out"
+    assert run([*(part.format(dataset) for part in command), "--output", str(out)]) == 1
+    assert "its name is no UTF-8, which readers of volumes need; rename it" in capsys.readouterr().out
+    name = tables.RESULTS if command[0] == "mito" else "results.csv"
+    with (out / name).open(newline="", encoding="utf-8") as file:
+        assert {row["case"] for row in csv.DictReader(file)} == {"c", r"\udcff"}
 
 
 def test_once_it_is_named_it_is_scored(with_255, capsys):
