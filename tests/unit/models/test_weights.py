@@ -179,7 +179,7 @@ def test_weights_beside_a_yaml_are_those_that_it_says(tmp_path):
     model = ModelFile(model="w.pth", model_sha256=right, norms=NORMS)
     assert locate_weights(model, tmp_path / "m.yaml") == tmp_path / "w.pth"
     (tmp_path / "w.pth").write_bytes(b"others")
-    with pytest.raises(PlanewiseError, match=rf"w\.pth: its sha256 is .*, not {right}, which .*m\.yaml says"):
+    with pytest.raises(PlanewiseError, match=rf"w\.pth: its sha256 is .*, not {right}, as .*m\.yaml states"):
         locate_weights(model, tmp_path / "m.yaml")
 
 
