@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from notebooks import notebook
@@ -24,7 +25,7 @@ import planewise
 
 DOCS = Path(__file__).parent
 IMAGES = DOCS / "images"
-SECONDS, ROWS, COLUMNS, LINE, CHARACTER = 20, 26, 110, 17, 7.85  # of the recording; pixels of a line and a character
+SECONDS, ROWS, COLUMNS, LINE, CHARACTER = 20, 24, 100, 17, 7.85  # of the recording; pixels of a line and a character
 PLANEWISE = [sys.executable, "-m", "planewise"]
 
 
@@ -37,34 +38,39 @@ def recorded(words: list[str], folder: Path) -> list[tuple[float, str]]:
         [*PLANEWISE, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     for line in process.stdout:
-        lines.append((time.perf_counter() - started, line.replace(installed, "").rstrip()[:COLUMNS]))
-        print(lines[-1][1])
+        seconds, printed = time.perf_counter() - started, line.replace(installed, "").rstrip()
+        lines += [(seconds, part) for part in wrap(printed, COLUMNS, subsequent_indent="  ") or [""]]
+        print(printed)
     if process.wait():
         raise SystemExit(f"{shown}: exit code {process.returncode}")
     return lines
 
 
 def recording(lines: list[tuple[float, str]]) -> str:
-    """Return an animated SVG of the lines, all of their time shown in ``SECONDS`` and the end of it in three more."""
+    """Return an animated SVG of the lines: all of their time in ``SECONDS``, the end of it for three more, and again."""
     length, whole = lines[-1][0], SECONDS + 3
     width, height = round(COLUMNS * CHARACTER) + 24, ROWS * LINE + 24
-    at = [SECONDS * seconds / length for seconds, _ in lines]
+    at = [100 * SECONDS * seconds / length / whole for seconds, _ in lines]  # percent of the animation
     scroll = [
-        f"{100 * moment / whole:.2f}% {{ transform: translateY(-{(place - ROWS + 1) * LINE}px) }}"
+        f"{moment:.2f}% {{ transform: translateY(-{(place - ROWS + 1) * LINE}px) }}"
         for place, moment in enumerate(at)
         if place >= ROWS
     ]
+    appear = "\n".join(
+        f"@keyframes line{place} {{ 0% {{ opacity: 0 }} {moment:.2f}%, 100% {{ opacity: 1 }} }}"
+        for place, moment in enumerate(at)
+    )
     text = "\n".join(
-        f'<text x="12" y="{12 + (place + 0.8) * LINE:g}" style="animation-delay: {moment:.2f}s">{escape(line)}</text>'
-        for place, (moment, (_, line)) in enumerate(zip(at, lines))
+        f'<text x="12" y="{12 + (place + 0.8) * LINE:g}" style="animation-name: line{place}">{escape(line)}</text>'
+        for place, (_, line) in enumerate(lines)
     )
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
 <title>{escape(lines[0][1])}: the whole run, shown in {SECONDS} seconds</title>
 <style>
-text {{ font: 13px monospace; fill: #e6e6e6; white-space: pre; opacity: 0; animation: show 0s forwards }}
-g {{ animation: scroll {whole}s step-end forwards }}
-@keyframes show {{ to {{ opacity: 1 }} }}
+text {{ font: 13px monospace; fill: #e6e6e6; white-space: pre }}
+text, g {{ animation: scroll {whole}s step-end infinite }}
 @keyframes scroll {{ 0% {{ transform: none }} {" ".join(scroll)} }}
+{appear}
 </style>
 <rect width="100%" height="100%" rx="6" fill="#1e1e1e"/>
 <svg x="0" y="6" width="{width}" height="{height - 12}"><g>
