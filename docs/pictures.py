@@ -47,7 +47,7 @@ def recorded(words: list[str], folder: Path) -> list[tuple[float, str]]:
 
 
 def recording(lines: list[tuple[float, str]]) -> str:
-    """Return an animated SVG of the lines: all of their time in ``SECONDS``, the end of it for three more, and again."""
+    """Return an animated SVG of the lines: all of their time in ``SECONDS``, the end of it three more, and again."""
     length, whole = lines[-1][0], SECONDS + 3
     width, height = round(COLUMNS * CHARACTER) + 24, ROWS * LINE + 24
     at = [100 * SECONDS * seconds / length / whole for seconds, _ in lines]  # percent of the animation
