@@ -26,7 +26,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
 RESULTS = "results.json"
 HEADING = """# On a GPU
 
-One command measures everything on this page and writes the page. It needs a machine with a GPU:
+One command measures the tables of this page and writes the page; a section without a table waits for the next machine
+with a GPU:
 
 ```sh
 python benchmarks/gpu.py WORK    # a folder with 20 GB of space
