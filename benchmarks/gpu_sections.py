@@ -391,8 +391,8 @@ SECTIONS = {
     "ct": Section(
         "One CT with 200 slices and 4 classes",
         "SAM2 tiny at 1024. Four boxes in the middle slice are followed through all slices of 512 x 512. "
-        "Slices are encoded one by one, or in batches, which round differently in bf16; masks that are carried from slice "
-        "to slice keep such differences.",
+        "Slices are encoded one by one, or in batches, which round differently in bf16; masks that are carried from "
+        "slice to slice keep such differences.",
         "slices encoded at once | seconds | slices/s | busy | GB | voxels equal to one by one",
         one_ct,
     ),
