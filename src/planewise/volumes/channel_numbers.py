@@ -1,5 +1,6 @@
 """nnU-Net's channel numbers, ``_0000``, ``_0001``, ... at the end of an image's name; other numbers are part of it."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from planewise.errors import PlanewiseError
@@ -12,18 +13,29 @@ def is_channel(path: Path, digits: str) -> bool | None:
     0000 is, and what the dataset.json above the folder names, and what lies beside {case}_0000. Of another it is False
     if that dataset.json names channels, and None if nothing says what it is.
     """
-    number, named = int(digits), channels_named(path)
+    number = int(digits)
     before, _, after = path.name.rpartition(f"_{digits}")
-    if number == 0 or number in named or path.with_name(f"{before}_0000{after}").exists():
+    if number == 0 or path.with_name(f"{before}_0000{after}").exists():
         return True
-    return False if named else None
+    named = channels_named(path)
+    return number in named if named else None
 
 
-def channels_named(path: Path) -> set[int]:
+def channels_named(path: Path) -> frozenset[int]:
     """Return the channels that the dataset.json above the folder of an image names; none if there is no such file."""
     meta = path.absolute().parent.with_name("dataset.json")
     try:
-        names = read_json(meta)["channel_names"] if meta.is_file() else {}
+        state = meta.stat()
+    except OSError:
+        return frozenset()
+    return _channels_in(meta, (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+@lru_cache(maxsize=16)  # it is asked for each file of a folder
+def _channels_in(meta: Path, state: tuple[int, int, int]) -> frozenset[int]:
+    """Return the channels that the dataset.json at ``meta`` names; ``state``: differs once the file has changed."""
+    try:
+        names = read_json(meta)["channel_names"]
     except (PlanewiseError, KeyError, TypeError):  # who reads the dataset reports it
-        return set()
-    return {int(number) for number in names if number.isdecimal()} if isinstance(names, dict) else set()
+        return frozenset()
+    return frozenset(int(number) for number in names if number.isdecimal()) if isinstance(names, dict) else frozenset()
