@@ -38,7 +38,8 @@ GROUPS = {  # what of all commands belongs together; what stands nowhere here is
     "prediction": (
         "test_after_training", "test_axes", "axes", "prompts", "bbox_shift", "propagation", "stability_fallback",
         "components", "downsampling", "confidence_thr", "center_confidence_thr", "min_distance_object_centers",
-        "median_kernel", "min_size", "min_extent", "min_agreement", "pixel_vote_thr", "fuse", "repair", "published",
+        "median_kernel", "min_size", "min_extent", "min_agreement", "pixel_vote_thr", "fuse", "repair", "extend",
+        "published",
     ),
     "evaluation": ("semantic_class", "beside", "predicted_only", "tolerance_nm", "tolerance_mm", "tolerance_voxels"),
     "output": (

@@ -114,9 +114,7 @@ def classes_in_memory(
             with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
                 yield plane, plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
 
-    return averaged_classes(
-        outputs(), voxels.shape, len(case.several.names), grouping_of(options, case.several).confidence
-    )
+    return averaged_classes(outputs(), voxels.shape, len(case.several.names), options.confidence_thr)
 
 
 def write_classes(name: str, case: VolumeToPredict, results: Results, labels: np.ndarray) -> int:

@@ -56,6 +56,7 @@ PUBLISHED: dict[str, float | str] = {  # how slices become objects in the publis
     "min_size": 500,
     "min_agreement": 0,
     "repair": "off",
+    "extend": "off",
     "min_extent": 5,
     "pixel_vote_thr": 2,
 }
@@ -87,8 +88,8 @@ class MitoPredict(Options):
     """The images have the opposite contrast to those that the model was trained on."""
     downsampling: int = Field(1, ge=1)
     """1, 2, 4, ...: shrink slices by this factor to save time and memory; results have full resolution again."""
-    confidence_thr: float | None = Field(None, gt=0, lt=1)
-    """Lowest probability that counts as foreground. Default: the model's value; that of published models is 0.5."""
+    confidence_thr: float = Field(0.5, gt=0, lt=1)
+    """Lowest probability that counts as foreground."""
     center_confidence_thr: float = Field(0.1, gt=0, lt=1)
     """Lowest peak in the heatmap that counts as the centre of an object."""
     min_distance_object_centers: int = Field(3, ge=1)
@@ -104,6 +105,9 @@ class MitoPredict(Options):
     repair: Literal["auto", "on", "off"] = "auto"
     """Cut an object that one plane shows as a whole and the two others show in the same parts; {case}_objects.csv
     records the cuts. auto: the model's value, else off, as published."""
+    extend: Literal["auto", "on", "off"] = "auto"
+    """Give the objects, at last, the voxels around them too that only one plane gives them. auto: as the model says,
+    else off, as published."""
     confidence_volume: bool = False
     """Also write confidence/{case}.tiff, with the confidence of the object at each voxel, 0 to 1. The confidence of
     each object is in {case}_objects.csv."""
@@ -113,8 +117,8 @@ class MitoPredict(Options):
     """Number of planes that must agree on a voxel."""
     published: bool = False
     """Make objects as published, whatever the model's file states: --confidence_thr 0.5 --center_confidence_thr 0.1
-    --min_distance_object_centers 3 --median_kernel 3 --min_size 500 --min_agreement 0 --repair off --min_extent 5
-    --pixel_vote_thr 2. It is refused with one of these options at another value."""
+    --min_distance_object_centers 3 --median_kernel 3 --min_size 500 --min_agreement 0 --repair off --extend off
+    --min_extent 5 --pixel_vote_thr 2. It is refused with one of these options at another value."""
     fuse: Literal["probabilities", "votes"] | None = None
     """How the planes are combined, for a model of several classes without objects. probabilities: the mean, in memory;
     votes: as for objects, in stores too. Default: votes into an .ome.zarr, else probabilities."""

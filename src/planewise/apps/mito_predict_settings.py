@@ -25,8 +25,9 @@ def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
         options = options.model_copy(update=PUBLISHED)
     if options.confidence_volume:  # which no volume could have in these planes
         calibration_of(model, options.axes or (model.calibration.planes if model.calibration else ()), options)
-    least, repair = options.min_agreement, options.repair
-    of_model = "on" if model.repair else "off"
+    least = options.min_agreement
+    if options.extend == "on" and model.several is not None:
+        raise PlanewiseError("--extend on: is for a model of one class; where there are several, planes vote on each")
     fuse = _fusion(options, model)
     size = options.min_size
     if size is None and model.object_sizes is None:
@@ -39,12 +40,17 @@ def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
     return options.model_copy(
         update={
             "min_size": size,
-            "confidence_thr": options.confidence_thr or model.FINETUNE.engine_params.confidence_thr,
             "min_agreement": least if least is not None else model.min_agreement or 0.0,
-            "repair": of_model if repair == "auto" else repair,
+            "repair": _switched(options.repair, model.repair),
+            "extend": _switched(options.extend, model.extend),
             "fuse": fuse,
         }
     )
+
+
+def _switched(given: str, of_model: bool | None) -> str:
+    """Return on or off, of which auto is what the model says."""
+    return given if given != "auto" else "on" if of_model else "off"
 
 
 def _fusion(options: MitoPredict, model: ModelFile) -> Literal["probabilities", "votes"]:
@@ -72,6 +78,8 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
         values["min_agreement"] = options.min_agreement
     if options.repair == "on":
         values["repair"] = True
+    if options.extend == "on":
+        values["extend"] = True
     if options.confidence_volume:
         values["confidence_volume"] = True
     if model.calibration is not None:
@@ -88,7 +96,6 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
 def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:
     """Return how slices become objects; ``several``: the classes, where there are several."""
     assert options.min_size is not None, "see VolumeToPredict.sized"
-    assert options.confidence_thr is not None, "see settled"
     return GroupingOptions(
         confidence=options.confidence_thr,
         centre_threshold=options.center_confidence_thr,
@@ -99,6 +106,7 @@ def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) ->
         min_extent=options.min_extent,
         min_agreement=options.min_agreement or 0.0,
         repair=options.repair == "on",
+        extend=options.extend == "on",
         things=() if several is None else several.kinds,
     )
 
@@ -115,6 +123,8 @@ def calibration_of(model: ModelFile, planes: tuple[Plane, ...], options: MitoPre
         why = f"that of the model is of planes {', '.join(known.planes)} together"
     elif options.pixel_vote_thr != 2:
         why = "that of the model is of voxels that 2 planes agree on"
+    elif options.confidence_thr != GroupingOptions.confidence:
+        why = f"that of the model is of --confidence_thr {GroupingOptions.confidence}"
     else:
         return known, ""
     if options.confidence_volume:

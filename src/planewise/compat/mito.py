@@ -79,8 +79,8 @@ def finetune_or_predict(words: list[str]) -> list[str]:
         given.flags["device"] = ["auto" if gpu else "cpu"]
     given.flags.setdefault("axes" if mode == "predict" else "test_axes", list(PLANES))  # as published; ours choose
     if mode == "predict":
-        for name in ("min_size", "confidence_thr"):  # as published; ours follow from the model and its training
-            given.flags.setdefault(name, [str(PUBLISHED[name])])
+        for name, value in PUBLISHED.items():  # ours follow from the model and its training
+            given.flags.setdefault(name, [str(value)])
         given.refuse_words()
     elif _begun(given):
         given.flags["resume"] = []

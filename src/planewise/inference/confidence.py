@@ -73,7 +73,7 @@ def write_objects(
                 [
                     place + 1,
                     "" if certain is None else f"{certain[place]:.4f}",
-                    votes.voxels[place],
+                    votes.voxels[place] + votes.added[place],
                     votes.planes[place],
                     *(f"{value:.4f}" for value in of_planes),
                     votes.cut_from[place] or "",

@@ -12,6 +12,7 @@ import numpy as np
 
 from planewise.inference.ahead import in_threads
 from planewise.inference.combinations import CombinationTable, check_number, count_combinations, join_tables, unpack
+from planewise.inference.extension import extended
 from planewise.inference.fused import FinalLabels, FusedObjects
 from planewise.inference.linking import keep_large
 from planewise.inference.object_clusters import vote_labels
@@ -27,8 +28,9 @@ class FusionOptions:
 
     A voxel needs ``vote`` planes. Objects are dropped if they are under ``min_size`` voxels or ``min_extent`` (see
     ``linking.long_enough``), or if all planes agree on less than the share ``min_agreement`` of them. ``repair``: the
-    remaining objects are cut where two planes show the same parts, see ``repair``. ``stuff``: a class without objects,
-    whose voxels are voted on one by one, whatever their labels.
+    remaining objects are cut where two planes show the same parts, see ``repair``. ``extend``: at last they have the
+    voxels too that fewer planes give them, see ``extension``. ``stuff``: a class without objects, whose voxels are
+    voted on one by one, whatever their labels.
     """
 
     vote: int
@@ -36,6 +38,7 @@ class FusionOptions:
     min_extent: int
     min_agreement: float = 0.0
     repair: bool = False
+    extend: bool = False
     stuff: bool = False
 
 
@@ -86,5 +89,9 @@ def final_labels(
         new = result >= len(kept)
         voted[new] = len(votes.voxels) + result[new] - len(kept) + 1
         votes = object_votes(voted, labels, table.counts)
-    final = FinalLabels(table.keys, result.astype(np.int64), len(cut_from))
-    return final, replace(votes.of(np.unique(voted[result > 0]) - 1), cut_from=cut_from)
+    votes = replace(votes.of(np.unique(voted[result > 0]) - 1), cut_from=cut_from)
+    if options.extend:
+        before, result = result, extended(result, labels, table.counts, cut_from)
+        added = np.bincount(result, np.where(before > 0, 0, table.counts), len(cut_from) + 1)
+        votes = replace(votes, added=added[1:].astype(np.int64))
+    return FinalLabels(table.keys, result.astype(np.int64), len(cut_from)), votes

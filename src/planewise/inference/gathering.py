@@ -43,6 +43,7 @@ class GroupingOptions:
     min_extent: int = 5  # voxels
     min_agreement: float = 0.0  # share of an object's voxels on which all planes agree
     repair: bool = False  # cut objects that two planes have in the same parts
+    extend: bool = False  # give objects the voxels too that one plane gives them
     things: tuple[bool, ...] = ()  # for several classes, whether each is a class of things; (): one class, of things
 
     @property
@@ -56,11 +57,13 @@ class GroupingOptions:
             return self
         if self.things[place]:
             return replace(self, things=(True,))
-        return replace(self, things=(False,), min_size=0, min_extent=0, min_agreement=0.0, repair=False)
+        return replace(self, things=(False,), min_size=0, min_extent=0, min_agreement=0.0, repair=False, extend=False)
 
     def fusion(self, vote: int) -> FusionOptions:
         """Return the fusion options for one class; a voxel needs ``vote`` planes."""
-        return FusionOptions(vote, self.min_size, self.min_extent, self.min_agreement, self.repair, self.stuff)
+        return FusionOptions(
+            vote, self.min_size, self.min_extent, self.min_agreement, self.repair, self.extend, self.stuff
+        )
 
     @property
     def classes(self) -> int:

@@ -12,7 +12,8 @@ class ObjectVotes:
     ``voxels`` int64; ``planes`` int64: the number of planes with an object that lies mostly in it; ``by_all``: the
     share of its voxels that all planes have; ``alone``: voxels outside it that such a plane's object has and too few
     others do, as a share of ``voxels``; ``cut_from`` int64: the object that it was cut from (see
-    ``repair.cut_merged``), or 0.
+    ``repair.cut_merged``), or 0; ``added`` int64: the voxels that it was extended by, see ``extension``, which count
+    in none of the others.
     """
 
     voxels: np.ndarray
@@ -20,6 +21,7 @@ class ObjectVotes:
     by_all: np.ndarray
     alone: np.ndarray
     cut_from: np.ndarray
+    added: np.ndarray
 
     def of(self, kept: np.ndarray) -> "ObjectVotes":
         """Return those of some objects, given by their places (kept,)."""
@@ -53,4 +55,4 @@ def object_votes(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) ->
         alone += np.bincount(belongs[of_plane[beside]], counts[beside], count + 1)
     whole = np.maximum(voxels[1:], 1)
     none = np.zeros(count, np.int64)
-    return ObjectVotes(voxels[1:].astype(np.int64), planes[1:], shared[1:] / whole, alone[1:] / whole, none)
+    return ObjectVotes(voxels[1:].astype(np.int64), planes[1:], shared[1:] / whole, alone[1:] / whole, none, none)

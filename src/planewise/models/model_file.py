@@ -56,7 +56,7 @@ class EngineParams(BaseModel):
     """How the model's predictions are read, as empanada-napari does it in 2D."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    confidence_thr: float = Field(0.5, gt=0, lt=1)  # lowest probability of foreground
+    confidence_thr: float = 0.5
     label_divisor: int = 1000
     nms_kernel: int = 7
     nms_threshold: float = 0.1
@@ -165,6 +165,7 @@ class ModelFile(BaseModel):
     min_agreement: float | None = Field(None, ge=0, le=1)  # see ``consensus.consensus``; None: 0, as published
     object_sizes: ObjectSizes | None = None  # None: not known, and the least size of objects is the published one
     repair: bool | None = None  # whether merged objects are cut, see ``repair.cut_merged``; None: no, as published
+    extend: bool | None = None  # whether objects get voxels of one plane, see ``extension``; None: no, as published
     calibration: Calibration | None = None  # None: not known, and objects have no confidence
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None
@@ -207,10 +208,7 @@ class ModelFile(BaseModel):
         update = {
             "dataset_class": "PanopticDataset",
             "dataset_params": DatasetParams.model_validate(recipe.dataset_params.model_dump() | data),
-            "engine_params": recipe.engine_params.model_copy(
-                # Another threshold was only measured with one class.
-                update={"thing_list": things, "confidence_thr": EngineParams().confidence_thr}
-            ),
+            "engine_params": recipe.engine_params.model_copy(update={"thing_list": things}),
         }
         return self.model_copy(
             update={
@@ -218,6 +216,7 @@ class ModelFile(BaseModel):
                 "labels": labels,
                 "thing_list": things,
                 "object_sizes": None,
+                "extend": None,  # is of one class
                 "FINETUNE": recipe.model_copy(update=update),
             }
         )

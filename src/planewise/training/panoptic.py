@@ -151,10 +151,10 @@ class PanopticTask:
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
         sizes, published = self.model.object_sizes, GroupingOptions.min_size
         grouping = GroupingOptions(
-            confidence=self.model.FINETUNE.engine_params.confidence_thr,
             min_size=published if sizes is None else sizes.least(None, published),
             min_agreement=self.model.min_agreement or 0.0,
             repair=bool(self.model.repair),
+            extend=bool(self.model.extend),
             things=() if self.several is None else self.several.kinds,
         )
         return NetworkPredictor(network, half), slices, grouping

@@ -21,10 +21,10 @@ FILES = {"trained_model": Path("M.yaml"), "input": Path("a.tiff"), "output": Pat
 def test_every_option_of_the_grouping_reaches_it():
     given = {
         "confidence_thr": 0.6, "center_confidence_thr": 0.2, "min_distance_object_centers": 5, "median_kernel": 7,
-        "downsampling": 2, "min_size": 60, "min_extent": 3, "min_agreement": 0.4, "repair": "on",
+        "downsampling": 2, "min_size": 60, "min_extent": 3, "min_agreement": 0.4, "repair": "on", "extend": "on",
     }  # fmt: skip
     grouping = grouping_of(MitoPredict(**FILES, **given))
-    assert grouping == GroupingOptions(0.6, 0.2, 5, 7, 2, 60, 3, 0.4, True)
+    assert grouping == GroupingOptions(0.6, 0.2, 5, 7, 2, 60, 3, 0.4, True, True)
     published = asdict(GroupingOptions())
     of_options = {name for name in published if name != "things"}  # which the model says
     assert all(getattr(grouping, name) != published[name] for name in of_options)
@@ -36,10 +36,11 @@ def test_published_is_all_of_it_and_refuses_what_says_otherwise():
     assert grouping_of(asked) == GroupingOptions()
     assert asked.pixel_vote_thr == 2
     of_model = grouping_of(settled(MitoPredict(**FILES), model))
-    assert (of_model.min_agreement, of_model.confidence) == (0.2, 0.4)
-    assert grouping_of(settled(MitoPredict(**FILES, confidence_thr=0.3), model)).confidence == 0.3
+    assert (of_model.min_agreement, of_model.repair, of_model.extend) == (0.2, True, True)
     several = PanopticClasses({1: "mito", 2: "er"}, (1,))
-    assert grouping_of(settled(MitoPredict(**FILES), model.with_classes(several)), several).confidence == 0.5
+    assert not grouping_of(settled(MitoPredict(**FILES), model.with_classes(several)), several).extend
+    with pytest.raises(PlanewiseError, match=r"^--extend on: is for a model of one class"):
+        settled(MitoPredict(**FILES, extend="on"), model.with_classes(several))
     for name, value in (("min_size", 50), ("min_agreement", 0.2), ("repair", "on"), ("confidence_thr", 0.3)):
         with pytest.raises(PlanewiseError, match=rf"^--published: says --{name} "):
             MitoPredict(**FILES, published=True, **{name: value})

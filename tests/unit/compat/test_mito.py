@@ -3,7 +3,10 @@ import pytest
 from planewise.compat.mito import finetune_or_predict
 from planewise.compat.scripts import run_script
 
-OBJECTS = "--min_size 500 --confidence_thr 0.5"  # as published
+OBJECTS = (  # as published
+    "--confidence_thr 0.5 --center_confidence_thr 0.1 --min_distance_object_centers 3 --median_kernel 3 --min_size 500 "
+    "--min_agreement 0 --repair off --extend off --min_extent 5 --pixel_vote_thr 2"
+)
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,10 @@ def test_many_objects_of_two_classes_get_ids_that_differ():
 
 
 def test_votes_of_classes_follow_each_other():
-    one = ObjectVotes(np.array([5]), np.array([3]), np.array([0.5]), np.array([0.1]), np.array([0]))
-    two = ObjectVotes(np.array([7, 8]), np.array([3, 2]), np.array([0.25, 1]), np.array([0.0, 0]), np.array([0, 1]))
+    one = ObjectVotes(np.array([5]), np.array([3]), np.array([0.5]), np.array([0.1]), np.array([0]), np.array([4]))
+    two = ObjectVotes(
+        np.array([7, 8]), np.array([3, 2]), np.array([0.25, 1]), np.array([0.0, 0]), np.array([0, 1]), np.array([0, 2])
+    )
     assert joined_votes([one, two]).voxels.tolist() == [5, 7, 8]
     assert joined_votes([one, two]).cut_from.tolist() == [0, 0, 2]  # the first of the second class is the second now
     assert joined_votes([]).voxels.dtype == np.int64

@@ -11,7 +11,9 @@ from planewise.volumes.slices import PLANES
 
 def votes_of(*shares):
     ones = np.ones(len(shares))
-    return ObjectVotes(1000 * ones.astype(int), 3 * ones.astype(int), np.array(shares), 0 * ones, 0 * ones.astype(int))
+    return ObjectVotes(
+        1000 * ones.astype(int), 3 * ones.astype(int), np.array(shares), 0 * ones, *2 * [0 * ones.astype(int)]
+    )
 
 
 def confidence_of(calibration, *shares):

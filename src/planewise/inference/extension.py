@@ -1,0 +1,41 @@
+"""Extends the objects of a consensus into voxels that only one plane gives them.
+
+A consensus keeps the voxels that at least two planes give an object. Networks trained on few data draw objects too
+small, each plane in other places, so that these voxels are fewer than any plane's. Once objects are decided on, voxels
+around them that too few planes gave are added: each object of a plane belongs to the object of the consensus that holds
+most of it, and so do its other voxels. No object is added, and none are merged.
+"""
+
+import numpy as np
+
+
+def extended(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray, cut_from: np.ndarray) -> np.ndarray:
+    """Return the ``objects`` (n,), 1 to m or 0, of combinations of ``labels`` (n, planes), extended.
+
+    ``counts`` (n,): the voxels of each combination; ``cut_from`` (m,): see ``repair.cut_merged``. The parts of an
+    object that was cut have together what the object would have. Where planes give a voxel to different objects, the
+    plane decides whose own object lies in one of them with the largest share of its voxels.
+    """
+    whole = np.concatenate([[0], np.where(cut_from > 0, cut_from, np.arange(1, len(cut_from) + 1))])
+    best, largest = np.zeros(len(objects), np.int64), np.zeros(len(objects))
+    for of_plane in labels.T:
+        size = np.bincount(of_plane, counts)
+        owner, shared = _largest_overlap(of_plane, whole[objects], counts, len(size))
+        part, _ = _largest_overlap(of_plane, np.where(whole[objects] == owner[of_plane], objects, 0), counts, len(size))
+        share = (shared / np.maximum(size, 1))[of_plane]
+        better = (part[of_plane] > 0) & (share > largest)
+        best[better], largest[better] = part[of_plane[better]], share[better]
+    return np.where(objects > 0, objects, best)
+
+
+def _largest_overlap(
+    of_plane: np.ndarray, objects: np.ndarray, counts: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the object that holds most of each label of a plane (``size``,), 0 if none does, and how many voxels."""
+    both = (of_plane > 0) & (objects > 0)
+    pairs, row = np.unique(np.stack([of_plane[both], objects[both]]), axis=1, return_inverse=True)
+    overlap = np.bincount(row.ravel(), counts[both], pairs.shape[1])
+    order = np.argsort(overlap, kind="stable")
+    owner, shared = np.zeros(size, np.int64), np.zeros(size)
+    owner[pairs[0, order]], shared[pairs[0, order]] = pairs[1, order], overlap[order]  # the largest is written last
+    return owner, shared
