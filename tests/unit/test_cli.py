@@ -54,11 +54,23 @@ def test_commands_that_are_not_there(capsys):
         ("chekc", "'check'"),
         ("compaer a b", "'compare'"),
         ("idl", "'ild'"),
+        ("mitto --help", "'mito'"),
+        ("mitto -h", "'mito'"),
+        ("predict", "'mito predict' or 'ild predict'"),
+        ("predict --help", "'mito predict' or 'ild predict'"),
+        ("predict scan.tif --output o", "'mito predict' or 'ild predict'"),
+        ("train", "'mito train' or 'ild train'"),
+        ("plan", "'audit plan'"),
     ],
 )
 def test_a_command_that_is_mistyped_is_guessed(words, meant, capsys):
     assert run(words.split()) == 2
     assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_an_option_is_no_part_of_an_unknown_command(capsys):
+    assert run(["mitto", "--help"]) == 2
+    assert "unknown command 'mitto';" in capsys.readouterr().err
 
 
 def test_nothing_is_guessed_where_nothing_is_near(capsys):
