@@ -73,6 +73,12 @@ def test_an_option_is_no_part_of_an_unknown_command(capsys):
     assert "unknown command 'mitto';" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [[], ["--trained_model", "none"]])
+def test_a_prediction_without_a_model_is_refused_with_what_to_give(more, capsys, tmp_path):
+    assert run(["ild", "predict", str(tmp_path), str(tmp_path / "out"), *more]) == 2
+    assert "give --trained_model MODEL, or --base NAME to predict without fine-tuning" in capsys.readouterr().err
+
+
 def test_nothing_is_guessed_where_nothing_is_near(capsys):
     assert run(["xyzzy"]) == 2
     err = capsys.readouterr().err

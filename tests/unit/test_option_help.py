@@ -10,7 +10,7 @@ import pytest
 
 from planewise.cli import _find, parse, run
 from planewise.commands import COMMANDS
-from planewise.option_help import GROUPS, NEEDED, OTHER, options_of, words_for
+from planewise.option_help import GROUPS, NEEDED, ONE_OF, OTHER, options_of, words_for
 
 
 def options(name):
@@ -39,6 +39,24 @@ def test_help_has_examples_every_option_once_and_the_needed_ones_first(name, cap
 @pytest.mark.parametrize("name", ["mito train", "mito predict", "ild run", "ild train", "ild predict"])
 def test_options_of_long_commands_stand_in_groups(name):
     assert [option.name for option in options(name) if option.group == OTHER] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "either"),
+    [
+        ("ild predict", ["--trained_model PATH", "--base PATH"]),
+        ("ild train", ["--base PATH", "--from_scratch", "--corrections PATH"]),
+        ("ild run", ["--base PATH", "--from_scratch"]),
+        ("mito predict", []),
+    ],
+)
+def test_options_of_which_one_is_needed_stand_together_and_in_the_usage(name, either, capsys, wide):
+    run([*name.split(), "--help"])
+    usage, _, text = capsys.readouterr().out.partition("\n\n")
+    assert [option.typed for option in options(name) if option.group == ONE_OF] == either
+    assert (f"({' | '.join(either)})" in " ".join(usage.split())) == bool(either)
+    group = re.search(f"^{ONE_OF}:\n((?: .*\n)+)", text, re.M)
+    assert re.findall("^  (-.*)$", group[1] if group else "", re.M) == either
 
 
 def test_every_option_of_a_group_is_one_of_a_command():
