@@ -31,7 +31,7 @@ def usage() -> str:
         "planewise fine-tunes 2D foundation models and segments volumes plane by plane.\n\n"
         + listed(COMMANDS)
         + "\n\nplanewise COMMAND --help shows a command's options and examples.\n"
-        "planewise --print-completion bash (zsh, tcsh) prints what completes its words."
+        "planewise --print-completion bash (zsh, tcsh, fish, powershell) prints what\ncompletes its words."
     )
 
 

@@ -8,8 +8,9 @@ from typing import Literal
 
 import pytest
 
-from planewise.cli import _find, parse, run
+from planewise.cli import _find, parse, run, usage
 from planewise.commands import COMMANDS
+from planewise.completion import SHELLS
 from planewise.option_help import GROUPS, NEEDED, ONE_OF, OTHER, options_of, words_for
 
 
@@ -126,6 +127,10 @@ def completed(script: Path, line: str) -> set[str]:
     return set(subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout.split())
 
 
+SETUP = {"bash": ".bashrc", "zsh": "#compdef", "tcsh": "complete planewise", "fish": "complete -c planewise",
+         "powershell": "Register-ArgumentCompleter"}  # fmt: skip
+
+
 def test_bash_completes_commands_options_and_choices(capsys, tmp_path):
     assert run(["--print-completion", "bash"]) == 0
     script = tmp_path / "planewise.bash"
@@ -135,6 +140,14 @@ def test_bash_completes_commands_options_and_choices(capsys, tmp_path):
     assert completed(script, "planewise mito predict --min_s") == {"--min_size"}
     assert completed(script, "planewise mito predict --axes x") == {"xy", "xz"}
     assert completed(script, f"planewise view a --labels {tmp_path}/planew") == {str(script)}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_of_the_help_has_a_script_with_commands_options_and_choices(shell, capsys):
+    assert shell in usage().partition("--print-completion")[2]
+    assert run(["--print-completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("suggest", "min_size", "ome.zarr", SETUP[shell]))
 
 
 def test_shells_that_are_not_known(capsys):
