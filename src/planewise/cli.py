@@ -31,7 +31,7 @@ def usage() -> str:
         "planewise fine-tunes 2D foundation models and segments volumes plane by plane.\n\n"
         + listed(COMMANDS)
         + "\n\nplanewise COMMAND --help shows a command's options and examples.\n"
-        "planewise --print-completion bash (zsh, tcsh) prints what completes its words."
+        "planewise --print-completion bash (zsh, tcsh, fish, powershell) prints what\ncompletes its words."
     )
 
 
@@ -93,8 +93,9 @@ def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -
         if group and arguments[1:] in ([], ["-h"], ["--help"]):
             print(f"{listed(group)}\n\nplanewise {arguments[0]} COMMAND --help shows a command's options and examples.")
             return 0 if arguments[1:] else EXIT_REFUSED
-        near = difflib.get_close_matches(name, [*COMMANDS, *(known.split()[0] for known in COMMANDS)], 1)
-        meant = f"; did you mean '{near[0]}'? Known" if near else "; known"
+        name = name.partition(" -")[0]  # without options
+        near = " or ".join(f"'{each}'" for each in _meant(name, group))
+        meant = f"; did you mean {near}? Known" if near else "; known"
         print(f"planewise: unknown command '{name}'{meant} are {', '.join(group or COMMANDS)}", file=sys.stderr)
         return EXIT_REFUSED
     command = COMMANDS[name]
@@ -115,6 +116,15 @@ def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -
             raise
 
     return guarded(work)
+
+
+def _meant(name: str, group: list[str]) -> list[str]:
+    """Return the commands, or their group, that an unknown ``name`` may mean; ``group``: those that share its first
+    word."""
+    if group:
+        return difflib.get_close_matches(name, group, 1)
+    ends = [known for known in COMMANDS if known.split()[1:] == name.split()[:1]]
+    return ends or difflib.get_close_matches(name, [*COMMANDS, *(known.split()[0] for known in COMMANDS)], 1)
 
 
 def parse(command: Command, program: str, arguments: list[str], names: Mapping[str, str]) -> Any:

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from planewise.options import Options, as_folder, as_name
 
-NEEDED, OTHER = "needed", "options"
+NEEDED, ONE_OF, OTHER = "needed", "needed, one of", "options"
 GROUPS = {  # what of all commands belongs together; what stands nowhere here is what the command itself is about
     "data": (
         "channel", "sequence", "series", "intensity", "invert", "ignore_geometry", "window", "window_level",
@@ -57,7 +57,10 @@ KEPT = "\N{NO-BREAK SPACE}"  # between words that stay in one line; none is prin
 
 @dataclass(frozen=True)
 class Option:
-    """An option as it is typed: ``flag``, or the name of a positional argument; ``values``: words for what it takes."""
+    """An option as it is typed: ``flag``, or the name of a positional argument; ``values``: words for what it takes.
+
+    ``alternative``: whether it is one of several of which one is needed.
+    """
 
     name: str
     flag: str
@@ -66,6 +69,7 @@ class Option:
     default: str
     required: bool
     positional: bool
+    alternative: bool
     type: Any
 
     @property
@@ -78,15 +82,17 @@ class Option:
         """Under which heading it stands."""
         if self.required:
             return NEEDED
+        if self.alternative:
+            return ONE_OF
         return next((group for group, names in GROUPS.items() if self.name in names), OTHER)
 
 
 def options_of(kind: type[Options]) -> list[Option]:
     """Return the options of a command, in the order of their declaration."""
-    return [_option(name, info) for name, info in kind.model_fields.items()]
+    return [_option(name, info, name in kind.one_of) for name, info in kind.model_fields.items()]
 
 
-def _option(name: str, info: FieldInfo) -> Option:
+def _option(name: str, info: FieldInfo, alternative: bool) -> Option:
     called = next((one.name for one in info.metadata if getattr(one, "name", None)), None) or name
     positional = tyro.conf.Positional in info.metadata
     several = get_origin(without_none(info.annotation)) is tuple and positional
@@ -97,7 +103,8 @@ def _option(name: str, info: FieldInfo) -> Option:
     values = "" if positional or info.annotation is bool else said or words_for(info.annotation, info.metadata)
     default = "" if info.is_required() or info.default in (None, False, ()) else _shown(info.default)
     text = info.description or next((one.help for one in info.metadata if getattr(one, "help", None)), "")
-    return Option(name, flag, values, " ".join(text.split()), default, info.is_required(), positional, info.annotation)
+    required, text = info.is_required(), " ".join(text.split())
+    return Option(name, flag, values, text, default, required, positional, alternative, info.annotation)
 
 
 def without_none(annotation: Any) -> Any:
@@ -136,12 +143,13 @@ def help_text(program: str, kind: type[Options], what: str, examples: tuple[str,
     """Return a command's help: how it is used, examples, and its options in groups, the needed ones first."""
     width = min(WIDEST, shutil.get_terminal_size().columns)
     options = options_of(kind)
-    groups: dict[str, list[Option]] = {NEEDED: [], OTHER: [], **{group: [] for group in GROUPS}}
+    groups: dict[str, list[Option]] = {NEEDED: [], ONE_OF: [], OTHER: [], **{group: [] for group in GROUPS}}
     for option in options:
         groups[option.group].append(option)
     needed = [option.typed for option in sorted(options, key=lambda o: not o.positional) if option.required]
     optional = [f"[{option.typed}]" for option in options if option.positional and not option.required]
-    words = [program, *needed, *optional, "[options]"]
+    either = [f"({' | '.join(option.typed for option in groups[ONE_OF])})"] if groups[ONE_OF] else []
+    words = [program, *needed, *either, *optional, "[options]"]
     usage = "\n".join(_folded(f"usage: {' '.join(word.replace(' ', KEPT) for word in words)}", width, "", " " * INDENT))
     about = textwrap.fill(" ".join((kind.__doc__ or what).split()), width)
     shown = ["examples:", *(f"  {_command(example, width)}" for example in examples)] if examples else []

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -70,8 +70,10 @@ Folder = Annotated[Path, AfterValidator(as_folder)]  # that is there, or will be
 class Options(BaseModel):
     """A job's options: the command line, Python's argument and what is stored are this one object.
 
-    A value that is not allowed is a PlanewiseError that names the option.
+    A value that is not allowed is a PlanewiseError that names the option. ``one_of``: options of which one is needed.
     """
+
+    one_of: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 

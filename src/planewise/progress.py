@@ -124,8 +124,9 @@ def progress(what: str, total: int, done: int = 0, unit: str = "") -> Iterator[A
 
         def advance(steps: int = 1, note: str = "") -> None:
             nonlocal reached
-            reached = min(reached + steps, total)
-            update(Progress(what, reached, total, unit, note))
+            before, reached = reached, min(reached + steps, total)
+            if reached > before or note:
+                update(Progress(what, reached, total, unit, note))
 
         yield advance
 

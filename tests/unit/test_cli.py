@@ -54,11 +54,29 @@ def test_commands_that_are_not_there(capsys):
         ("chekc", "'check'"),
         ("compaer a b", "'compare'"),
         ("idl", "'ild'"),
+        ("mitto --help", "'mito'"),
+        ("mitto -h", "'mito'"),
+        ("predict", "'mito predict' or 'ild predict'"),
+        ("predict --help", "'mito predict' or 'ild predict'"),
+        ("predict scan.tif --output o", "'mito predict' or 'ild predict'"),
+        ("train", "'mito train' or 'ild train'"),
+        ("plan", "'audit plan'"),
     ],
 )
 def test_a_command_that_is_mistyped_is_guessed(words, meant, capsys):
     assert run(words.split()) == 2
     assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_an_option_is_no_part_of_an_unknown_command(capsys):
+    assert run(["mitto", "--help"]) == 2
+    assert "unknown command 'mitto';" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--trained_model", "none"]])
+def test_a_prediction_without_a_model_is_refused_with_what_to_give(more, capsys, tmp_path):
+    assert run(["ild", "predict", str(tmp_path), str(tmp_path / "out"), *more]) == 2
+    assert "give --trained_model MODEL, or --base NAME to predict without fine-tuning" in capsys.readouterr().err
 
 
 def test_nothing_is_guessed_where_nothing_is_near(capsys):

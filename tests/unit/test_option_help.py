@@ -8,9 +8,10 @@ from typing import Literal
 
 import pytest
 
-from planewise.cli import _find, parse, run
+from planewise.cli import _find, parse, run, usage
 from planewise.commands import COMMANDS
-from planewise.option_help import GROUPS, NEEDED, OTHER, options_of, words_for
+from planewise.completion import SHELLS
+from planewise.option_help import GROUPS, NEEDED, ONE_OF, OTHER, options_of, words_for
 
 
 def options(name):
@@ -39,6 +40,24 @@ def test_help_has_examples_every_option_once_and_the_needed_ones_first(name, cap
 @pytest.mark.parametrize("name", ["mito train", "mito predict", "ild run", "ild train", "ild predict"])
 def test_options_of_long_commands_stand_in_groups(name):
     assert [option.name for option in options(name) if option.group == OTHER] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "either"),
+    [
+        ("ild predict", ["--trained_model PATH", "--base PATH"]),
+        ("ild train", ["--base PATH", "--from_scratch", "--corrections PATH"]),
+        ("ild run", ["--base PATH", "--from_scratch"]),
+        ("mito predict", []),
+    ],
+)
+def test_options_of_which_one_is_needed_stand_together_and_in_the_usage(name, either, capsys, wide):
+    run([*name.split(), "--help"])
+    usage, _, text = capsys.readouterr().out.partition("\n\n")
+    assert [option.typed for option in options(name) if option.group == ONE_OF] == either
+    assert (f"({' | '.join(either)})" in " ".join(usage.split())) == bool(either)
+    group = re.search(f"^{ONE_OF}:\n((?: .*\n)+)", text, re.M)
+    assert re.findall("^  (-.*)$", group[1] if group else "", re.M) == either
 
 
 def test_every_option_of_a_group_is_one_of_a_command():
@@ -108,6 +127,10 @@ def completed(script: Path, line: str) -> set[str]:
     return set(subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout.split())
 
 
+SETUP = {"bash": ".bashrc", "zsh": "#compdef", "tcsh": "complete planewise", "fish": "complete -c planewise",
+         "powershell": "Register-ArgumentCompleter"}  # fmt: skip
+
+
 def test_bash_completes_commands_options_and_choices(capsys, tmp_path):
     assert run(["--print-completion", "bash"]) == 0
     script = tmp_path / "planewise.bash"
@@ -117,6 +140,14 @@ def test_bash_completes_commands_options_and_choices(capsys, tmp_path):
     assert completed(script, "planewise mito predict --min_s") == {"--min_size"}
     assert completed(script, "planewise mito predict --axes x") == {"xy", "xz"}
     assert completed(script, f"planewise view a --labels {tmp_path}/planew") == {str(script)}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_of_the_help_has_a_script_with_commands_options_and_choices(shell, capsys):
+    assert shell in usage().partition("--print-completion")[2]
+    assert run(["--print-completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("suggest", "min_size", "ome.zarr", SETUP[shell]))
 
 
 def test_shells_that_are_not_known(capsys):

@@ -48,8 +48,9 @@ class MitoTrain(Options):
     iterations: int | None = Field(None, ge=1)
     """Optimiser steps; default 1000. With --resume, a larger number continues the training."""
     minutes: float | None = Field(None, gt=0)
-    """Instead of --iterations: as many steps as fit into this time, all rounds of --self_training included, estimated
-    from the first few and printed. With --resume, the number chosen before."""
+    """Instead of --iterations: as many steps as fit into this time, estimated from the first few and printed. It covers
+    the steps and validations of all rounds of --self_training; labelling voxels and cutting slices before each round
+    takes further time. With --resume, the number chosen before."""
     self_training: int = Field(0, ge=0)
     """Rounds in which the model labels unpainted voxels (the ignore label) where its planes agree, and is trained
     further on them for half as many steps; they end when the validation score no longer improves."""

@@ -33,7 +33,7 @@ class Novelty:
     def warnings(self) -> list[str]:
         """Return what is far from the training, as text; an empty list if nothing is."""
         reasons = [
-            f"{what} are {ratio:.1f} times as far from it as the limit"
+            f"{what} are {ratio:.2f} times as far from it as the limit"
             for what, ratio in (("intensities", self.intensities), ("embeddings", self.embedding))
             if ratio > 1
         ]

@@ -54,9 +54,13 @@ def cut_merged(
 
 
 def undo_cuts(labels: np.ndarray, cut_from: np.ndarray) -> np.ndarray:
-    """Return ``labels`` of any shape, 0 to n, as they were before the cuts; ``cut_from`` (n,): see ``cut_merged``."""
+    """Return ``labels`` of any shape, 0 to n, as they were before the cuts; ``cut_from`` (n,): see ``cut_merged``.
+
+    Those of several classes too, which follow each other: the remaining objects are numbered from 1.
+    """
     before = np.where(cut_from > 0, cut_from, np.arange(1, len(cut_from) + 1))
-    return np.concatenate([[0], before]).astype(labels.dtype)[labels]
+    numbered = np.unique(before, return_inverse=True)[1] + 1
+    return np.concatenate([[0], numbered]).astype(labels.dtype)[labels]
 
 
 def _parts(rows: Rows, labels: np.ndarray, counts: np.ndarray, stands: Callable[[Rows], bool]) -> list[Rows]:

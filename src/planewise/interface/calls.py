@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from planewise.errors import PlanewiseError, Problem
 from planewise.options import Options
 from planewise.progress import WARNING, ProgressFunction, reported_to, say
+from planewise.volumes.arrays import has_coordinates
 from planewise.volumes.formats import stem_of
+from planewise.volumes.layers import is_layer
 
 Job = TypeVar("Job", bound=Options)
 
@@ -61,12 +63,17 @@ def path_of(given: Any, argument: str) -> Path:
 
 
 def name_of(given: Any, otherwise: str) -> str:
-    """Return the name of a volume: that of its file, or of a layer or array that has one."""
+    """Return the name of a volume: that of its file, of its layer in napari, or of its array in xarray.
+
+    Those of other arrays, such as zarr's or dask's, are keys that nobody gave them.
+    """
     if isinstance(given, str | os.PathLike):
         return stem_of(Path(given)) or Path(given).name
-    named = given[1].get("name") if isinstance(given, tuple) and isinstance(given[1], dict) else None
-    name = named or getattr(given, "name", None)
-    return name if isinstance(name, str) and name else otherwise
+    if not is_layer(given) and not has_coordinates(given):
+        return otherwise
+    name = given[1].get("name") if isinstance(given, tuple) else getattr(given, "name", None)
+    key = getattr(getattr(given, "data", None), "name", None)  # which xarray takes from dask
+    return name if isinstance(name, str) and name not in ("", key) else otherwise
 
 
 def log_problems(problems: list[Problem]) -> None:

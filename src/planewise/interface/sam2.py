@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from planewise.inference.prompts import Prompt, prompt_of, read_prompts
 from planewise.interface.calls import log_problems, options_of
 from planewise.interface.model import Model
 from planewise.models.sam2_files import Sam2Weights, load_sam2
-from planewise.models.zoo import located
+from planewise.models.zoo import Kind, located
 from planewise.progress import say
 from planewise.volumes.arrays import as_volume
 from planewise.volumes.geometry import to_canonical
@@ -50,7 +50,7 @@ class Sam2Model(Model):
     @classmethod
     def load(cls, model: str | os.PathLike[str]) -> "Sam2Model":
         """See ``load_model``."""
-        path = located(Path(model))
+        path = located(Path(model), get_args(Kind))
         weights = load_sam2(path, None)
         names = weights.tokens.names if weights.tokens else {}
         return cls(path, dict(names), weights.window, weights.tokens is not None, {None: weights})

@@ -119,10 +119,11 @@ def of_file(path: Path) -> Published | None:
     return next((model for model in PUBLISHED if model.sha256 == digest), None)
 
 
-def located(source: Path) -> Path:
+def located(source: Path, kinds: tuple[Kind, ...] = ("SAM2",)) -> Path:
     """Return the weights of SAM2 that ``source`` means: a file or folder, a hub id, or a name, whose file is fetched.
 
-    Raises PlanewiseError if it is none of these; see ``fetch`` for what is known by name.
+    ``kinds``: those whose names a caller may give, for the error. Raises PlanewiseError if it is none of these;
+    see ``fetch`` for what is known by name.
     """
     if source.exists():
         return source
@@ -138,7 +139,7 @@ def located(source: Path) -> Path:
     hint = f"; the published one is {namesake.name}, which is downloaded" if namesake else ""
     raise PlanewiseError(
         f"{source}: no such file{hint}; give the path of weights, a hub id, or one of the names "
-        f"{', '.join(model.name for model in PUBLISHED if model.kind == 'SAM2')}"
+        f"{', '.join(model.name for model in PUBLISHED if model.kind in kinds)}"
     )
 
 

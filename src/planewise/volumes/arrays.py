@@ -55,7 +55,7 @@ def as_volume(
 def _adopted(given: Any, path: Path, channel: int | None) -> Volume:
     if isinstance(given, str | os.PathLike | Series):
         return open_volume(given, channel)
-    if all(hasattr(given, part) for part in ("dims", "coords", "data")):
+    if has_coordinates(given):
         return _with_coordinates(given, path, channel)
     if channel:
         raise PlanewiseError(f"{path}: has 1 channel, which is 0; channel={channel} is not one of them")
@@ -74,6 +74,11 @@ def _adopted(given: Any, path: Path, channel: int | None) -> Volume:
     if axes is None:
         raise PlanewiseError(f"{path}: has shape {tuple(given.shape)}; give one volume (z, y, x) or one slice (y, x)")
     return Volume(as_zyx(path, plain(given), axes, None), has_origin=False, has_direction=False)
+
+
+def has_coordinates(given: Any) -> bool:
+    """Whether an object is an array of xarray."""
+    return all(hasattr(given, part) for part in ("dims", "coords", "data"))
 
 
 def _with_coordinates(given: Any, path: Path, channel: int | None) -> Volume:

@@ -90,6 +90,11 @@ class Volume:
     has_z_spacing: bool = True
     stored_axes: str = ""
 
+    def __repr__(self) -> str:
+        size, spacing = (" x ".join(f"{side:g}" for side in sides) for sides in (self.shape, self.spacing))
+        source = type(self.voxels).__name__.lstrip("_")
+        return f"Volume({size} of {self.voxels.dtype}, spacing {spacing} {self.unit} (z, y, x), from {source})"
+
     @property
     def shape(self) -> tuple[int, int, int]:
         depth, height, width = self.voxels.shape

@@ -69,6 +69,8 @@ def test_another_scanner_is_far(what):
     novelty = profile_of(255 - images if what == "inverted" else images, organ)
     assert novelty.intensities > 1
     assert "intensities are" in novelty.warnings()[0]
+    just_over = Novelty(1.012, 0.5, 1.0, (1.0, 1.0)).warnings()
+    assert just_over == ["intensities are 1.01 times as far from it as the limit"]
     assert (novelty.embedding > 1) == (what in ("brighter", "inverted"))
 
 

@@ -93,6 +93,12 @@ def test_no_objects():
     assert undo_cuts(np.zeros((2, 3), np.uint8), cut_from).tolist() == [[0] * 3] * 2
 
 
+def test_without_the_cuts_objects_of_several_classes_are_numbered_as_if_nothing_had_been_cut():
+    """The third object was cut from the first, both of one class; the fourth and fifth are of the next."""
+    labels, cut_from = np.array([1, 2, 3, 4, 5, 0]), np.array([0, 0, 1, 0, 0])
+    assert undo_cuts(labels, cut_from).tolist() == [1, 2, 1, 3, 4, 0]
+
+
 MERGED = boxes((0, 60)), boxes((0, 19), (40, 60)), boxes((0, 28), (28, 60))  # of neighbours 0 to 28 and 28 to 60
 
 

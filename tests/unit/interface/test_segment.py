@@ -4,6 +4,7 @@ import logging
 import os
 import zipfile
 
+import dask.array
 import numpy as np
 import pytest
 import xarray
@@ -13,6 +14,8 @@ import planewise as pw
 from planewise.cli import run
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
+from planewise.interface.calls import name_of
+from planewise.models.zoo import PUBLISHED
 from planewise.progress import ON_TERMINAL, Progress
 from untrained import write_untrained
 
@@ -164,6 +167,23 @@ def test_models_that_are_not_there(quiet, tmp_path):
             pw.load_model(given)
     with pytest.raises(PlanewiseError, match="no such file"):
         pw.segment("nonesuch.tiff", "MitoNet_v1.yaml")
+
+
+def test_of_a_name_that_is_no_model_s_all_names_of_models_are_listed(quiet):
+    for call in (lambda: pw.load_model("Nope"), lambda: pw.segment(np.zeros((3, 8, 8)), "Nope")):
+        with pytest.raises(PlanewiseError, match="Nope: no such file") as refused:
+            call()
+        assert {model.name for model in PUBLISHED} <= set(str(refused.value).replace(",", "").split())
+
+
+def test_only_names_that_somebody_gave_are_names_of_volumes(tmp_path):
+    image = np.zeros((2, 3, 4), np.uint8)
+    lazy, stored = dask.array.from_array(image), zarr.create_array(tmp_path / "a.zarr", data=image)
+    labelled = {"dims": ("z", "y", "x")}
+    named = xarray.DataArray(image, **labelled, name="cell"), (image, {"name": "cell"}, "image"), "a/cell.tiff"
+    unnamed = xarray.DataArray(image, **labelled), xarray.DataArray(lazy, **labelled), (image, {}), image, lazy, stored
+    assert [name_of(given, "volume") for given in named] == ["cell"] * 3
+    assert [name_of(given, "volume") for given in unnamed] == ["volume"] * 6
 
 
 def test_a_model_says_what_it_is_and_its_folder_means_it(files):

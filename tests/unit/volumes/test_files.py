@@ -353,3 +353,9 @@ def test_what_we_write_is_an_ome_zarr_image_with_a_pyramid(tmp_path):
         step = 2**level
         assert np.array_equal(group[str(level)][:], voxels[::step, ::step, ::step])
         assert group[str(level)].shards is not None
+
+
+def test_a_volume_is_shown_in_a_line_without_its_voxels(tmp_path):
+    write_volume(tmp_path / "a.tiff", Volume(np.zeros((2, 3, 4), np.uint8), (40.0, 8.0, 8.5), "nm"))
+    shown = "Volume(2 x 3 x 4 of uint8, spacing 40 x 8 x 8.5 nm (z, y, x), from TiffVoxels)"
+    assert repr(open_volume(tmp_path / "a.tiff")) == shown

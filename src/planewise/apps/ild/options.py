@@ -5,7 +5,7 @@ Those of the commands that take labels, by any method, are in ``label_options``.
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 from pydantic import Field
@@ -106,6 +106,7 @@ class _Prepare(_Volumes):
 
 
 class _Train(Options):
+    one_of: ClassVar[tuple[str, ...]] = ("base", "from_scratch")
     train_prompts: Literal["truth", "lungs", "mixed"] = "truth"
     """Prompts in training. truth: a box around every object. lungs: the box of the lungs and a learned token for each
     class, to segment CTs without drawn boxes. mixed: both, so that one model serves both uses."""
@@ -183,6 +184,7 @@ class IldPrepare(_Prepare):
 class IldTrain(_Train):
     """Fine-tune SAM2 on prepared slices."""
 
+    one_of: ClassVar[tuple[str, ...]] = ("base", "from_scratch", "corrections")
     work_dir: tyro.conf.Positional[Folder]
     """Folder that planewise ild prepare wrote; the model goes to {work_dir}/{task_name}."""
     npy_path: Path | None = None
@@ -214,6 +216,7 @@ class CodesChoice(Options):
 class IldPredict(_Predict, SeriesChoice, CodesChoice):
     """Segment classes in CT volumes: from boxes, or within the lungs without any boxes."""
 
+    one_of: ClassVar[tuple[str, ...]] = ("trained_model", "base")
     input: tyro.conf.Positional[Path]
     """CT volumes (a file, a folder of volumes or of DICOM patients), or prepared patients (a folder of npz)."""
     output: tyro.conf.Positional[Folder] = Path("predicted")
@@ -228,7 +231,7 @@ class IldPredict(_Predict, SeriesChoice, CodesChoice):
     trained_model: PathText = "none"
     """A fine-tuned model (medsam_model_best.pth). none: predict with --base as it is, as a baseline."""
     base: Path | None = None
-    """The model before fine-tuning; see planewise ild train."""
+    """A model to predict with without fine-tuning, as a baseline; for its names see planewise ild train."""
     truth: Path | None = None
     """Folder of the ground truth, for --prompts truth on CT volumes; prepared patients contain theirs."""
     image_size: int | None = Field(None, ge=64)

@@ -115,7 +115,7 @@ def _refuse_what_does_not_go_together(options: IldPredict) -> None:
     for option in ("lungs", "truth", "codes"):
         refuse_missing(getattr(options, option), f"--{option}")
     if options.trained_model == "none" and options.base is None:
-        raise PlanewiseError("--trained_model none predicts with --base, which is missing")
+        raise PlanewiseError("give --trained_model MODEL, or --base NAME to predict without fine-tuning")
     if options.lungs is not None and options.prompts not in AUTOMATIC:
         raise PlanewiseError(f"--lungs {options.lungs}: is for --prompts auto or lungs; boxes need no lungs")
 

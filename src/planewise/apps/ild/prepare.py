@@ -69,6 +69,7 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     patients = patients_of(cases, options.patient_pattern, options.patients)
     split = _split(options, dataset, patients)
     print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
+    _refuse_no_object(options, dataset, classes, split)
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
     folder = _open_folder(options, [case for case, _ in jobs], split)
     write_split(options.work_dir, split, patients)
@@ -94,8 +95,8 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     if trained and not any(counts.voxels[1] for of_case in trained for counts in of_case.values()):
         raise PlanewiseError(
             f"{options.dataset_path}: the training patients' labels hold no object (classes: "
-            f"{', '.join(f'{name} ({value})' for value, name in classes.items())}); give patients that have some, or "
-            "lower --min_volume_mm3 and --min_area_mm2 if the table above shows that they were removed"
+            f"{', '.join(f'{name} ({value})' for value, name in classes.items())}) after small components were "
+            "removed, see the table above; lower --min_volume_mm3 and --min_area_mm2"
         )
     say(f"The patients are in {options.work_dir}")
     return problems
@@ -154,14 +155,36 @@ def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> S
     no_class = {0, dataset.labels.ignore}
 
     def classes(case: str) -> frozenset[int]:
-        truth = truths[case]
-        try:
-            return frozenset(np.unique(read_labels(truth).read()).tolist()) - no_class if truth else frozenset()
-        except PlanewiseError:  # which is said when the case is prepared
-            return frozenset()
+        return (_values_in(truths[case]) or frozenset()) - no_class
 
     tests = [case.name for case in dataset.test]
     return draw_split(patients, list(truths), tests, classes, options.valid_share, options.seed, options.test_share)
+
+
+def _values_in(truth: Path | None) -> frozenset[int] | None:
+    """Return the values of labels; None if they cannot be read, which is said when the case is prepared."""
+    try:
+        return frozenset(np.unique(read_labels(truth).read()).tolist()) if truth else None
+    except PlanewiseError:
+        return None
+
+
+def _refuse_no_object(options: IldPrepare, dataset: Dataset, classes: dict[int, str], split: Split) -> None:
+    """Raise PlanewiseError if no training patient has a labelled object."""
+    truths = {case.name: case.truth for case in [*dataset.train, *dataset.test]}
+    ignore = dataset.labels.ignore
+    seen: set[int] = set()
+    for name in split["train"]:
+        values = _values_in(truths[name])
+        if values is None or values - {0, ignore}:
+            return
+        seen |= values
+    kinds = {0: "background", ignore: f"the ignore label ({ignore})"}
+    raise PlanewiseError(
+        f"{options.dataset_path}: the training patients' labels hold no object, all their voxels are "
+        f"{' or '.join(kinds[value] for value in sorted(seen))}; give patients that have some (classes: "
+        f"{', '.join(f'{name} ({value})' for value, name in classes.items())})"
+    )
 
 
 def _inputs(options: IldPrepare, cases: list[Case]) -> dict[str, dict[str, str]]:

@@ -115,16 +115,20 @@ def segment_patient(
     import torch
 
     tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
-    passes = 2 if options.prompts == "auto" else 1  # each slice separately, and then along z
+    organ = patient.organ if options.prompts in AUTOMATIC else None
+    slices = len(patient.images) if organ is None else int(organ.any(axis=(1, 2)).sum())  # only lungs are searched
+    total = 2 * slices if options.prompts == "auto" else slices  # each slice separately, and then along z
     with (
-        progress(patient.case, passes * len(patient.images), unit="slices") as advance,
+        progress(patient.case, total, unit="slices") as advance,
         torch.autocast(segmenting.device.partition(":")[0], torch.bfloat16, enabled=segmenting.half),
     ):
         encoder = Encoder(segmenting.segmenter, patient.images, options.cache_slices)
         novelty = None
         if segmenting.seen is not None and patient.organ is not None:
             novelty = novelty_of(encoder, patient.organ, patient.spacing_mm[0], segmenting.seen)
-        return *_segment(segmenting, encoder, patient, given, options, tracking, advance), novelty
+        segmented = _segment(segmenting, encoder, patient, given, options, tracking, advance)
+        advance(total)  # objects need not reach every slice
+        return *segmented, novelty
 
 
 def _segment(

@@ -79,12 +79,25 @@ def test_the_ignore_label_stays_as_255(tmp_path, capsys):
     assert "255" not in out.out
 
 
-@pytest.mark.parametrize("value", [0, 3], ids=["empty", "ignored"])
-def test_labels_without_an_object_are_refused(tmp_path, capsys, value):
+@pytest.mark.parametrize(
+    ("value", "what"), [(0, "are background;"), (3, "are the ignore label (3);")], ids=["empty", "ignored"]
+)
+def test_labels_without_an_object_are_refused_before_anything_is_prepared(tmp_path, capsys, value, what):
     empty = np.full((6, 16, 16), value, np.uint8)
     data = make(tmp_path / "d", {"P1": empty}, {"background": 0, "cord": 1, "ignore": 3})
     assert prepare(data, tmp_path / "w") == 2
-    assert "labels hold no object (classes: cord (1))" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"labels hold no object, all their voxels {what} give patients that have some (classes: cord (1))" in err
+    assert "small" not in err
+    assert not (tmp_path / "w").exists()
+
+
+def test_labels_whose_objects_are_all_removed_are_refused_with_the_options_that_removed_them(tmp_path, capsys):
+    speck = np.zeros((6, 16, 16), np.uint8)
+    speck[2, 2, 2] = 1
+    data = make(tmp_path / "d", {"P1": speck}, {"background": 0, "cord": 1})
+    assert prepare(data, tmp_path / "w") == 2
+    assert "after small components were removed, see the table above; lower --min_volume_mm3" in capsys.readouterr().err
 
 
 def test_regions_are_refused_by_name(tmp_path, capsys):
