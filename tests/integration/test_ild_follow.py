@@ -188,9 +188,7 @@ def test_retakes_whose_lungs_are_found_otherwise_do_not_count(job, model, tmp_pa
     monkeypatch.setattr(followed_retakes, "missing_pieces_ml", lambda *_: next(pieces))
     assert follow(job / "P1", tmp_path / "again", model) == 1
     printed = " ".join(capsys.readouterr().out.split())
-    assert (
-        "the lungs of 2024-01-12 are not found, or otherwise, in 1 of 3 retakes; 3 are the least from which" in printed
-    )
+    assert "the lungs of 2024-01-12 are missing or differ in 1 of 3 retakes; at least 3 retakes are needed" in printed
 
 
 def test_a_retake_without_lungs_is_left_out_with_a_warning(job, model, tmp_path, monkeypatch, capsys):
@@ -204,7 +202,7 @@ def test_a_retake_without_lungs_is_left_out_with_a_warning(job, model, tmp_path,
     monkeypatch.setattr(followed_retakes, "retake", without_lungs)
     follow(job / "P1", tmp_path / "out", model, "--retakes", "4")
     printed = " ".join(capsys.readouterr().err.split())
-    assert "WARNING: 2023-01-10: 1 of 4 retakes is left out: the lungs were not found there, or otherwise" in printed
+    assert "WARNING: 2023-01-10: 1 of 4 retakes is left out: the lungs are missing or differ" in printed
     kept = json.loads((tmp_path / "out" / "2023-01-10_retakes.json").read_text())
     assert (kept["left_out"], len(kept["retakes"])) == (1, 3)
 
@@ -270,7 +268,7 @@ def test_a_model_that_finds_nothing_says_nothing_about_a_change(tmp_path, capsys
 def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
     write_chest_patient(tmp_path / "one", 3, SHAPE, dates=("2023-01-10",))
     assert follow(tmp_path / "one", tmp_path / "out", model) == 2
-    assert "holds one scan that can be used (2023-01-10), and two dates are needed" in " ".join(
+    assert "holds one scan that can be used (2023-01-10), but two dates are needed" in " ".join(
         capsys.readouterr().err.split()
     )
     assert follow(tmp_path / "none", tmp_path / "out", model) == 2

@@ -83,7 +83,7 @@ def test_a_model_of_three_classes_is_trained_and_used(dataset, tmp_path, capsys)
     names = tmp_path / "stores" / "classes" / "dataset.json"
     names.write_text(names.read_text().replace("nucleus", "vacuole"))
     assert predict(tmp_path / "stores" / "again.ome.zarr") == 2
-    assert "names classes of other results" in " ".join("".join(capsys.readouterr()).split())
+    assert "names the classes of other results" in " ".join("".join(capsys.readouterr()).split())
     assert not list((tmp_path / "stores").glob("again*"))  # refused before any work
     assert predict(tmp_path / "other", "--pixel_vote_thr", "1") == 1
     assert "more than half of 3 planes must agree" in " ".join("".join(capsys.readouterr()).split())
