@@ -253,7 +253,7 @@ def test_a_model_that_finds_nothing_says_nothing_about_a_change(tmp_path, capsys
     blind = untrained(tmp_path / "blind.pth", -100)
     assert follow(tmp_path / "P", tmp_path / "out", blind) == 0
     said = capsys.readouterr()
-    assert "nothing was segmented in either scan or any retake" in " ".join(said.err.split())
+    assert "nothing was segmented in either scan or in any of their retakes" in " ".join(said.err.split())
     assert "none seen" in said.out
     page = " ".join((tmp_path / "out" / "follow.html").read_text().split())
     assert (

@@ -1,4 +1,4 @@
-"""nnU-Net's channel numbers, ``_0000``, ``_0001``, ... at the end of an image's name; other numbers are part of it."""
+"""nnU-Net's channel numbers, ``_0000``, ``_0001``, ..., at the end of an image's name; others belong to the name."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from planewise.volumes.json_files import read_json
 
 
 def is_channel(path: Path, digits: str) -> bool | None:
-    """Whether the four ``digits`` in the name of ``path`` are a channel's number, and not part of the name.
+    """Whether the four ``digits`` in the name of ``path`` are a channel number, and not part of the name.
 
-    0000 is, and what the dataset.json above the folder names, and what lies beside {case}_0000. Of another it is False
-    if that dataset.json names channels, and None if nothing says what it is.
+    True for 0000, for channels named in the dataset.json above the folder, and for numbers beside {case}_0000. For
+    others False if that dataset.json names channels, and None if nothing decides it.
     """
     number, named = int(digits), channels_named(path)
     before, _, after = path.name.rpartition(f"_{digits}")
@@ -24,6 +24,6 @@ def channels_named(path: Path) -> set[int]:
     meta = path.absolute().parent.with_name("dataset.json")
     try:
         names = read_json(meta)["channel_names"] if meta.is_file() else {}
-    except (PlanewiseError, KeyError, TypeError):  # who reads the dataset reports it
+    except (PlanewiseError, KeyError, TypeError):  # reported when the dataset is read
         return set()
     return {int(number) for number in names if number.isdecimal()} if isinstance(names, dict) else set()

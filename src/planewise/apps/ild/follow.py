@@ -200,8 +200,8 @@ def _print(pair: Pair) -> None:
     main = pair.main()
     if main is not None and main.category == "none seen":
         say(
-            f"WARNING: {pair.name}: nothing was segmented in either scan or in any of their retakes, which says nothing "
-            "about a change; look at the scans, and check whether the model suits them"
+            f"WARNING: {pair.name}: nothing was segmented in either scan or in any of their retakes, which "
+            "says nothing about a change; look at the scans, and check whether the model suits them"
         )
 
 
