@@ -170,7 +170,7 @@ def test_a_model_without_memory_is_refused_before_any_work(job, capsys):
     assert predict(job, "out", "--propagation", "memory", base="image.pth") == 2
     printed = " ".join(capsys.readouterr().err.split())
     assert "image.pth has no tensors of SAM2's video model" in printed
-    assert "what was trained on one or with --train_clips" in printed
+    assert "a model trained on one or with --train_clips" in printed
     assert not (job / "out").exists()
     for words in (["--from_scratch"], ["--base", str(job / "image.pth")]):
         assert run(["ild", "run", str(job / "data"), str(job / "work"), "--propagation", "memory", *words]) == 2
