@@ -157,7 +157,7 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
     assert run(words) == 0
     printed = " ".join(capsys.readouterr().err.split())
     assert behind in printed
-    assert "in no class of things: object 4 (32 voxels of er); they are measured as of no class" in printed
+    assert "in no class of things: object 4 (32 voxels of er); they are measured as without a class" in printed
     objects = rows(corrected / "result" / "measures" / "objects.csv")
     assert [(row["label"], row["class"]) for row in objects] == [("2", "mito"), ("3", "nucleus"), ("4", "")]
 
