@@ -228,7 +228,7 @@ def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, t
     page = (tmp_path / "out" / "follow.html").read_text()
     (pair,) = json.loads((tmp_path / "out" / "changes.json").read_text())["pairs"]
     same = "both hold the same voxels: this is one scan under two dates"
-    whose = "no header says whose scans these are (PatientID)"
+    whose = "no header states whose scans these are (PatientID)"
     for words in (same, whose):
         assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in printed
         assert words in page

@@ -39,9 +39,9 @@ def test_what_is_not_said_is_no_reason_but_is_told():
     )
     assert reasons_against(replace(FIRST, contrast="Iomeron"), unknown) == []
     printed = {name: second for name, _, second in differences(FIRST, unknown)}
-    assert printed["kernel"] == printed["contrast agent"] == printed["patient (PatientID)"] == "not said"
+    assert printed["kernel"] == printed["contrast agent"] == printed["patient (PatientID)"] == "not stated"
     assert printed["noise in soft tissue"] == "not measured"
-    assert printed["slice thickness"] == "not said; slices lie 1 mm apart"
+    assert printed["slice thickness"] == "not stated; slices lie 1 mm apart"
 
 
 def test_a_patient_that_no_header_says_is_doubtful():
@@ -50,7 +50,7 @@ def test_a_patient_that_no_header_says_is_doubtful():
     assert "whose scan 2024 is (PatientID)" in doubts([FIRST], replace(second, patient=""))[0]
     unknown = replace(FIRST, patient="")
     (doubt,) = doubts([unknown], replace(second, patient=""))
-    assert "no header says whose scans these are (PatientID): " in doubt
+    assert "no header states whose scans these are (PatientID): " in doubt
 
 
 def test_one_scan_under_two_dates_is_doubtful():
