@@ -76,8 +76,8 @@ def test_the_lines_as_printed_twice(in_folder, capsys):
     for line, again in (
         (NII_TO_NPZ, "it is prepared already"),
         (NPZ_TO_NPY, ""),
-        (FINETUNE, "already holds this training : it is resumed"),
-        (RESUME, "already holds this training : it is resumed"),
+        (FINETUNE, "already holds this training: it is resumed"),
+        (RESUME, "already holds this training: it is resumed"),
         (INFER_MEDSAM2, "done already"),
         (INFER_SAM2, "done already"),
         (COMPUTE, "infer_eval/medsam2: done already"),
@@ -147,7 +147,7 @@ def test_train_sh_twice_on_two_folders(tmp_path, weights):
     )  # fmt: skip
     assert "3 pairs" in first
     assert "prepared already" in trained
-    assert "it goes on" in trained
+    assert "it is resumed" in trained
     state = load_checkpoint(tmp_path / "work_dir" / "MedSAM2-Tiny-ILD" / "training" / "last.ckpt")
     assert state["options"]["learning_rate"] == 3e-4
     (predicted,) = (path.name for path in (tmp_path / "segs" / "medsam2").glob("*.nii.gz"))
