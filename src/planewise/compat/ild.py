@@ -36,7 +36,7 @@ def _weights(given: Given, flag: str, default: str) -> Path:
     if not path.exists():
         name = f"; -{flag} {path.stem} downloads the published one" if default == SAM2 else ""
         raise PlanewiseError(f"-{flag}: is missing, and the script's default, {default}, does not exist{name}")
-    say(f"-{flag} is not given: the script's default, {default}, is used")
+    say(f"-{flag} is not given: {default}, the script's default, is used")
     return path
 
 

@@ -25,7 +25,7 @@ from planewise.training.prompted_slices import BoxTraining, PromptedSlices
 from planewise.training.sampling import sample_generator
 from planewise.volumes.slices import evenly
 
-GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes and masks first
+GROUPS = {  # prompts with boxes only, and with a token added: the names of boxes and masks first
     "truth": ("boxes", "masks"),
     "organ": ("asked_boxes", "asked_masks", "asked_classes"),
 }
