@@ -116,7 +116,7 @@ def _classes(images: Path, labels: Path) -> dict[str, object]:
     meta = beside(labels, images)
     if meta is None:
         listed = ", ".join(f"{value} {name}" for name, value in CLASSES.items())
-        say(f"No {DATASET_FILE} beside {labels} names the classes: those of the original scripts are used, {listed}")
+        say(f"No {DATASET_FILE} beside {labels} names the classes: those of the original scripts, {listed}, are used")
         return {"background": 0, **CLASSES}
     content = read_json(meta)
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):

@@ -117,8 +117,8 @@ class ClipTask(BoxTask):
     def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         """See ``Task``: the batch of ``BoxTask``, and ``Clips`` with the truth of their objects, if there are any.
 
-        ``clip_true`` (K + F, 256, 256) and ``clip_counted`` are of the slices in which objects are predicted, in the order
-        of ``Tracked``: first those in which they start.
+        ``clip_true`` (K + F, 256, 256) and ``clip_counted`` are of the slices in which objects are predicted, in
+        the order of ``Tracked``: first those in which they start.
         """
         batch = super().collate(samples)
         clips = {place: sample for place, sample in enumerate(samples) if "clip_images" in sample}
@@ -142,7 +142,7 @@ class ClipTask(BoxTask):
         return batch | {f"{CLIP}{name}": torch.from_numpy(array) for name, array in arrays.items()}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See ``BoxTask``; in clips, an object that has ended is trained as absent, and Dice is over objects present."""
+        """See ``BoxTask``; in clips, an object that has ended is trained as absent, and Dice is over the others."""
         alone, tracked = self._seen(network, batch)
         return with_total(self._terms(*alone) | self._clip_terms(tracked, batch))
 

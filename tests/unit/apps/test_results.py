@@ -195,7 +195,7 @@ def test_the_tolerance_follows_the_voxels_unless_it_is_given(dataset, capsys):
     assert ild(dataset) == 0
     assert "Tolerance of surface Dice: 5 mm (twice the shortest side of a voxel, or once" in capsys.readouterr().err
     summary = dataset / "segs" / "evaluation" / class_tables.SUMMARY
-    assert "Surface Dice at 5 mm (two voxels" in summary.read_text()
+    assert "Surface Dice at 5 mm (twice the shortest side" in summary.read_text()
     assert ild(dataset, "--tolerance_mm", "1.5") == 0
     assert "Tolerance of surface Dice: 1.5 mm\n" in capsys.readouterr().err
     assert "Surface Dice at 1.5 mm." in summary.read_text()

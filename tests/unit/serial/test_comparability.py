@@ -18,7 +18,7 @@ def test_a_scan_like_the_first_is_compared():
     [
         ({"patient": "P2"}, "of two patients by their PatientID, P1 and P2"),
         ({"cut_off": ("top", "bottom")}, "reach the top and the bottom of the scan 2024"),
-        ({"kernel": "B30f", "lung_kernel": False}, "kernels B70f and B30f are far apart"),
+        ({"kernel": "B30f", "lung_kernel": False}, "kernels B70f and B30f are too different"),
         ({"contrast": "Iomeron"}, "2024 has a contrast agent (Iomeron), 2023-01-10 has none"),
         ({"thickness_mm": 2.0}, "slices of 1.25 and 2 mm"),
         ({"lungs_ml": 3100}, "4000 and 3100 ml, a factor of 1.29"),
