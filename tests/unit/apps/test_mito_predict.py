@@ -157,7 +157,7 @@ def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch)
                 raise RuntimeError("the device is gone")
             return super()._outputs(ids)
 
-    with pytest.raises(Unfinished, match=r"the device is gone; .* is kept in .*case\.\S+\.unfinished: run"):
+    with pytest.raises(Unfinished, match=r"the device is gone; .* are kept in .*case\.\S+\.unfinished: run"):
         predict(tmp_path / name, tmp_path / "out", LITTLE, network=Dies())
     assert [Path(left).suffix for left in names(tmp_path / "out")] == [".unfinished"]
     with pytest.raises(
