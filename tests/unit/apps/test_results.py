@@ -201,7 +201,7 @@ def test_the_tolerance_follows_the_voxels_unless_it_is_given(dataset, capsys):
     assert "Surface Dice at 1.5 mm." in summary.read_text()
     write_labels(dataset / "imagesTs_m" / "one.tiff", Volume(np.zeros((6, 24, 24), np.uint8), SPACING, "mm"))
     assert compare(dataset) == 0
-    assert "surface Dice: 5 mm (two voxels" in capsys.readouterr().err
+    assert "surface Dice: 5 mm (twice the shortest side" in capsys.readouterr().err
     assert json.loads((dataset / "report" / "results.json").read_text())["tolerance"] == {"mm": 5}
 
 
