@@ -74,7 +74,7 @@ def draw(path: Path, runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     left, right = figure.subplots(1, 2)
     for name, (certain, correct) in runs.items():
         left.plot(*risk_coverage(certain, correct), label=name, linewidth=1.2, drawstyle="steps-post")
-    left.set(xlabel="share of the objects that are kept, surest first", ylabel="share of these that is wrong")
+    left.set(xlabel="share of the objects that are kept, most certain first", ylabel="share of these that is wrong")
     left.set(xlim=(0, 1), ylim=(-0.02, None))
     left.legend(frameon=False, fontsize=8)
     means, shares, counts = zip(*calibration_bins(*(np.concatenate(parts) for parts in zip(*runs.values()))))

@@ -163,7 +163,7 @@ def show_growth(small: Outputs, large: Outputs) -> None:
         ("1", large.__getitem__, SHAPES["large"]),
         ("8", tiled(large, 2), tuple(2 * side for side in SHAPES["large"])),
     ):
-        # Memory that a virtual machine has to get first can cost more than all work on it: told apart.
+        # A virtual machine may need more time to obtain memory than to work on it: system time is printed separately.
         spent = min((run(outputs, shape)[1] for _ in range(2)), key=lambda seconds: seconds.cpu)
         voxel = spent.user / np.prod(shape) * 1e9
         print(

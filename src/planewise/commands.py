@@ -1,11 +1,11 @@
-"""Every command: where its options and its function are, and what its help says."""
+"""All commands: the places of their options and functions, and their help."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: where its options and its function are, what it does in a line, and ``examples`` for its help."""
+    """A command: the places of its options and its function, a summary in a line, and ``examples`` for its help."""
 
     options: str
     function: str

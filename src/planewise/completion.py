@@ -1,4 +1,4 @@
-"""Completion by the shell: a script that knows every command and its options."""
+"""Completion by the shell: a script that knows all commands and their options."""
 
 import argparse
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ SHELLS = tuple(shtab.SUPPORTED_SHELLS)
 
 
 def script(shell: str, commands: Mapping[str, type[Options]], words: Mapping[str, str]) -> str:
-    """Return the script for one of ``SHELLS``; ``commands``: their options by name; ``words``: what each does."""
+    """Return the script for one of ``SHELLS``; ``commands``: their options by name; ``words``: a summary of each."""
     parser = argparse.ArgumentParser("planewise")
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("--print-completion", choices=SHELLS, help="print a script for completion")
     top = parser.add_subparsers()
     parsers: dict[str, argparse.ArgumentParser] = {}
     groups: dict[str, Any] = {}
-    for name, kind in commands.items():  # of which one may be a group, too: models, and models export
+    for name, kind in commands.items():  # a command may also be a group, such as models with models export
         first, _, second = name.partition(" ")
         if first not in parsers:
             parsers[first] = top.add_parser(first, help=words.get(first, f"commands of {first}"))

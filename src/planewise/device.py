@@ -11,7 +11,7 @@ PrecisionName = Literal["auto", "32", "bf16"]
 
 
 def choose_device(name: DeviceName) -> str:
-    """Return cpu, cuda or mps; ``auto`` takes a GPU where there is one. Raises PlanewiseError if it is not there."""
+    """Return cpu, cuda or mps; ``auto`` chooses a GPU if there is one. Raises PlanewiseError if it is missing."""
     import torch
 
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -26,7 +26,7 @@ def choose_device(name: DeviceName) -> str:
 def choose_precision(name: PrecisionName, device: str, predicting: bool = False) -> Literal["32", "bf16"]:
     """Return the precision of a job: ``auto`` is bf16 on a GPU that computes in it, else 32 bits.
 
-    For predicting, also on a CPU that does (AVX-512 BF16 or AMX); others only emulate it.
+    For predicting, also on a CPU that does (AVX-512 BF16 or AMX); other CPUs only emulate it.
     """
     import torch
 
@@ -44,7 +44,7 @@ def choose_precision(name: PrecisionName, device: str, predicting: bool = False)
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let PyTorch compute with one thread within: sums in another order make another training."""
+    """Let PyTorch compute with one thread in here: sums in another order would change a training."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""The ways a job can be refused, or fail. All carry a message for who gave the command, never a traceback."""
+"""The ways in which a job is refused or fails. All carry a message for the user, never a traceback."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 class PlanewiseError(Exception):
     """A file, an option or a dataset that cannot be used.
 
-    The message names it, says what was found, what is allowed, and what to do.
+    The message names it, and states what is wrong, what is allowed, and what to do.
     """
 
 
@@ -15,19 +15,19 @@ class DatasetError(PlanewiseError):
 
 
 class WorkFailed(PlanewiseError):
-    """Work that had begun cannot go on; what was finished is kept."""
+    """Work that had begun cannot continue; finished parts are kept."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One row of the table of what is wrong: the file or folder, and what was found there."""
+    """A row of the table of problems: the file or folder, and what is wrong with it."""
 
     where: str
     what: str
 
     @classmethod
     def of(cls, path: object, error: Exception) -> "Problem":
-        """Return what an error says of a file or series; of an error that is not ours, its kind and first line."""
+        """Return the problem of a file or series from an error; for errors of other libraries, their type and line."""
         text = str(error).strip()
         if isinstance(error, PlanewiseError):
             return cls(str(path), text.removeprefix(f"{path}: "))
@@ -35,7 +35,7 @@ class Problem:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error of a library says, in one line."""
+    """Return the message of a library's error in one line."""
     text = str(error).strip() or type(error).__name__
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines[0].startswith("Exception thrown") else lines[0]

@@ -1,6 +1,6 @@
-"""What is wrong with a command line, in words: the option, what was given, what is allowed.
+"""What is wrong with a command line, in words: the option, the given value, the allowed values.
 
-It is looked for before tyro reads the line, whose messages speak of types instead.
+This is checked before tyro reads the line, because tyro's messages speak of types.
 """
 
 import difflib
@@ -14,8 +14,8 @@ NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
 def refuse_unusable(program: str, kind: type[Options], arguments: list[str]) -> None:
-    """Raise PlanewiseError for an option that is not there, and for values that are too few, too many, or no values."""
-    if "--" in arguments:  # what follows is read otherwise
+    """Raise PlanewiseError for an unknown option, for too few or too many values, and for unusable values."""
+    if "--" in arguments:  # then the following words are read differently
         return
     options = options_of(kind)
     named = {option.flag: option for option in options if not option.positional}
@@ -43,7 +43,7 @@ def refuse_unusable(program: str, kind: type[Options], arguments: list[str]) -> 
             rest.insert(0, value)
         following = 1 + _values_in(rest[1:]) if attached else _values_in(rest)
         most = _count(option.type)
-        if most is None:  # as many as there are, but for what the positional arguments need
+        if most is None:  # takes all, except those that the positional arguments need
             needed = sum(each.required and _count(each.type) == 1 for each in unfilled)
             most = following if needed == 0 else max(bool(attached), min(following, len(rest) - needed))
         values = rest[: min(most, following)]
@@ -63,7 +63,7 @@ def _is_flag(word: str) -> bool:
 
 
 def _values_in(words: list[str]) -> int:
-    """Return how many values stand before the next option."""
+    """Return how many values come before the next option."""
     return next((number for number, word in enumerate(words) if _is_flag(word)), len(words))
 
 
@@ -92,7 +92,7 @@ def _refuse_values(option: Option, values: list[str]) -> None:
 
 
 def _wrong(annotation: Any, value: str) -> str:
-    """Return what a value must be, "" if it is that."""
+    """Return what a value must be, or "" if it is valid."""
     annotation = without_none(annotation)
     while get_origin(annotation) in (tuple, Annotated):
         annotation = get_args(annotation)[0]

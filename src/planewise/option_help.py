@@ -1,6 +1,6 @@
-"""A command's options for people: what its help says of each, and the words that stand for their values.
+"""A command's options for users: their help, and the words that stand for their values.
 
-All is read from the command's ``Options``: names, types, defaults, and the docstring below each.
+Everything is read from the command's ``Options``: names, types, defaults, and the docstring below each.
 """
 
 import re
@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from planewise.options import Options, as_folder, as_name
 
 NEEDED, ONE_OF, OTHER = "needed", "needed, one of", "options"
-GROUPS = {  # what of all commands belongs together; what stands nowhere here is what the command itself is about
+GROUPS = {  # headings of options shared by commands; all other options are the command's main ones
     "data": (
         "channel", "sequence", "series", "intensity", "invert", "ignore_geometry", "window", "window_level",
         "window_width", "lungs", "image", "images", "dataset", "truth", "against", "reference", "groups", "patients",
@@ -52,12 +52,12 @@ GROUPS = {  # what of all commands belongs together; what stands nowhere here is
     ),
 }  # fmt: skip
 WIDEST, INDENT = 100, 6
-KEPT = "\N{NO-BREAK SPACE}"  # between words that stay in one line; none is printed
+KEPT = "\N{NO-BREAK SPACE}"  # between words that stay on one line; printed as a space
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option as it is typed: ``flag``, or the name of a positional argument; ``values``: words for what it takes.
+    """An option as typed: ``flag``, or the name of a positional argument; ``values``: words for its values.
 
     ``alternative``: whether it is one of several of which one is needed.
     """
@@ -79,7 +79,7 @@ class Option:
 
     @property
     def group(self) -> str:
-        """Under which heading it stands."""
+        """The heading under which it is listed."""
         if self.required:
             return NEEDED
         if self.alternative:
@@ -99,7 +99,7 @@ def _option(name: str, info: FieldInfo, alternative: bool) -> Option:
     flag = f"{called.upper()}{' ...' if several else ''}" if positional else f"--{called}"
     said = next(
         (one.metavar for one in info.metadata if getattr(one, "metavar", None)), ""
-    )  # where a type is too little
+    )  # if the type is not informative enough
     values = "" if positional or info.annotation is bool else said or words_for(info.annotation, info.metadata)
     default = "" if info.is_required() or info.default in (None, False, ()) else _shown(info.default)
     text = info.description or next((one.help for one in info.metadata if getattr(one, "help", None)), "")
@@ -115,7 +115,7 @@ def without_none(annotation: Any) -> Any:
 
 
 def words_for(annotation: Any, metadata: list[Any]) -> str:
-    """Return what stands for the values of an option: PATH, NUMBER, xy|xz|yz ..., of one that may be None its type."""
+    """Return the words for the values of an option: PATH, NUMBER, xy|xz|yz ...; None among its types is left out."""
     annotation = without_none(annotation)
     if get_origin(annotation) is Annotated:
         annotation, *more = get_args(annotation)
@@ -140,7 +140,7 @@ def _shown(default: Any) -> str:
 
 
 def help_text(program: str, kind: type[Options], what: str, examples: tuple[str, ...]) -> str:
-    """Return a command's help: how it is used, examples, and its options in groups, the needed ones first."""
+    """Return a command's help: its usage, examples, and its options in groups, required ones first."""
     width = min(WIDEST, shutil.get_terminal_size().columns)
     options = options_of(kind)
     groups: dict[str, list[Option]] = {NEEDED: [], ONE_OF: [], OTHER: [], **{group: [] for group in GROUPS}}
@@ -166,27 +166,27 @@ def help_text(program: str, kind: type[Options], what: str, examples: tuple[str,
 
 
 def _folded(text: str, width: int, first: str, others: str) -> list[str]:
-    """Return the lines of a text; words that ``KEPT`` stands between stay together."""
+    """Return the lines of a text; words joined by ``KEPT`` stay together."""
     lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
     return [line.replace(KEPT, " ") for line in lines]
 
 
 def _command(text: str, width: int) -> str:
-    """Return a command line, folded as a shell takes it; an option and its first value stay together."""
+    """Return a command line, folded as a shell accepts it; an option and its first value stay together."""
     return f" \\\n{' ' * INDENT}".join(
         _folded(re.sub("(--\\w+) (?!-)", rf"\1{KEPT}", text), width - INDENT - 2, "", "")
     )
 
 
 def readable(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.StructConstructorSpec | None:
-    """A rule of tyro's: in its messages too, options are called and described as in ``help_text``."""
+    """A rule for tyro: its messages, too, name and describe options as ``help_text`` does."""
     kind: Any = info.type
     if not (isinstance(kind, type) and issubclass(kind, Options)):
         return None
     instantiate: Callable[..., Options] = kind
     fields = []
     for (name, field), option in zip(kind.model_fields.items(), options_of(kind)):
-        kept = [one for one in field.metadata if not hasattr(one, "metavar")]  # tyro's own, of which there is one
+        kept = [one for one in field.metadata if not hasattr(one, "metavar")]  # without tyro's, which must be unique
         called = None if option.positional else option.flag.removeprefix("--")
         metavar = option.flag if option.positional else option.values or None
         annotation: Any = Annotated[(field.annotation, *kept, tyro.conf.arg(name=called, metavar=metavar))]

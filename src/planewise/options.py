@@ -1,4 +1,4 @@
-"""What the options of every command have in common."""
+"""The common base of all commands' options."""
 
 import os
 import re
@@ -18,9 +18,9 @@ from planewise.errors import PlanewiseError
 
 Job = TypeVar("Job", bound="Options")
 
-NAME_BYTES, PATH_BYTES = 255, 4095  # the most that file systems take
+NAME_BYTES, PATH_BYTES = 255, 4095  # limits of file systems
 SHOWN = 60  # characters of a value that an error repeats
-ADDED_BYTES = 55  # that names of files have beside the name they are made of, with what is unfinished or hidden
+ADDED_BYTES = 55  # that file names add to the name they are made from, including those of unfinished or hidden files
 
 
 def _fits_file_systems(text: str) -> str:
@@ -28,25 +28,25 @@ def _fits_file_systems(text: str) -> str:
     if longest > NAME_BYTES or len(os.fsencode(text)) > PATH_BYTES:
         raise ValueError(f"is too long; no name may have more than {NAME_BYTES} bytes, no path more than {PATH_BYTES}")
     if printable(text) != text:
-        raise ValueError("is a name that is no UTF-8, which tables, pages and readers of volumes need; rename it")
+        raise ValueError("is a name that is not UTF-8, which tables, pages and readers of volumes need; rename it")
     return text
 
 
 def _leads_somewhere(path: Path) -> None:
     try:
         path.resolve()
-    except (OSError, RuntimeError):  # which it is depends on the version of Python
+    except (OSError, RuntimeError):  # the type depends on the version of Python
         raise ValueError("is a link that leads to itself") from None
 
 
 def printable(text: str) -> str:
-    """Return text that can be printed and written: bytes of a file's name that are no UTF-8 as escapes."""
+    """Return text that can be printed and written, with bytes of a file name that are not UTF-8 escaped."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def as_name(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+", text) or not text.strip("."):
-        raise ValueError("must be a name of letters, digits, '_', '-' and '.', and not of dots alone")
+        raise ValueError("must be a name of letters, digits, '_', '-' and '.', and not only of dots")
     if len(os.fsencode(text)) > NAME_BYTES - ADDED_BYTES:
         raise ValueError(f"is too long; at most {NAME_BYTES - ADDED_BYTES} bytes")
     return text
@@ -62,15 +62,15 @@ def as_folder(path: Path) -> Path:
     return path
 
 
-PathText = Annotated[str, AfterValidator(_fits_file_systems)]  # a path, or a word of ours instead of one
-Name = Annotated[str, AfterValidator(as_name)]  # of files and folders that are made
-Folder = Annotated[Path, AfterValidator(as_folder)]  # that is there, or will be made
+PathText = Annotated[str, AfterValidator(_fits_file_systems)]  # a path, or one of our words in its place
+Name = Annotated[str, AfterValidator(as_name)]  # of new files and folders
+Folder = Annotated[Path, AfterValidator(as_folder)]  # that exists, or will be made
 
 
 class Options(BaseModel):
-    """A job's options: the command line, Python's argument and what is stored are this one object.
+    """A job's options: the command line, the Python arguments and the stored options are all this one object.
 
-    A value that is not allowed is a PlanewiseError that names the option. ``one_of``: options of which one is needed.
+    A value that is not allowed raises a PlanewiseError that names the option. ``one_of``: options of which one is needed.
     """
 
     one_of: ClassVar[tuple[str, ...]] = ()
@@ -78,7 +78,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     def part(self, kind: type[Job], **more: Any) -> Job:
-        """Return the options of another command: those of these that it has too, and ``more``."""
+        """Return the options of another command: those that both have, and ``more``."""
         return kind(**({name: value for name, value in self if name in kind.model_fields} | more))
 
     @model_validator(mode="wrap")
@@ -105,11 +105,11 @@ def _plain(problem: Any) -> str:
     value = problem["input"]
     shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
     ours = problem["msg"].removeprefix("Value error, ")
-    given = "" if value is True else f" {shortened(shown)}"  # a switch is given without a value
+    given = "" if value is True else f" {shortened(shown)}"  # a switch has no value
     return f"--{option}{given}: {ours if problem['type'] == 'value_error' else ours.lower()}"
 
 
 def shortened(value: Any) -> str:
-    """Return a value as an error repeats it."""
+    """Return a value, shortened for an error."""
     text = printable(str(value))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

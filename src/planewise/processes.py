@@ -13,14 +13,14 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
 SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
-WARNINGS = frozenset({signal.SIGUSR1, signal.SIGUSR2})  # what batch systems send ahead of the end of a job, if asked to
+WARNINGS = frozenset({signal.SIGUSR1, signal.SIGUSR2})  # sent by batch systems before a job's end, on request
 EXIT_TERMINATED = 128 + signal.SIGTERM
-CALLED_BY_LLVM = {"_raw_object_cache_notify", "_raw_object_cache_getbuffer"}  # llvmlite's functions, of kernels
-SOON = 0.01  # seconds until a signal comes again
+CALLED_BY_LLVM = {"_raw_object_cache_notify", "_raw_object_cache_getbuffer"}  # llvmlite's functions, for kernels
+SOON = 0.01  # seconds until a postponed signal is sent again
 
 
 class Terminated(SystemExit):
-    """SIGTERM came: open files and processes are cleaned up, as after Ctrl-C."""
+    """SIGTERM arrived: open files and processes are cleaned up, as after Ctrl-C."""
 
     def __init__(self, code: int = EXIT_TERMINATED) -> None:
         super().__init__(code)
@@ -34,12 +34,15 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _terminate(number: int, frame: FrameType | None) -> None:
     if _postponed(number, frame):
         return
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up is finished
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt cleaning up
     raise Terminated
 
 
 def _postponed(number: int, frame: FrameType | None) -> bool:
-    """Whether a signal came while a kernel was compiled, and comes again: what is raised into LLVM's calls is lost."""
+    """Postpone a signal that arrives while a kernel is compiled, since what is raised inside LLVM's calls is lost.
+
+    Returns whether it was postponed: then it is sent again.
+    """
     while frame is not None:
         if frame.f_code.co_name in CALLED_BY_LLVM:
             again = threading.Timer(SOON, os.kill, (os.getpid(), number))
@@ -53,7 +56,7 @@ def _postponed(number: int, frame: FrameType | None) -> bool:
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
     """In here SIGTERM raises ``Terminated``, as Ctrl-C raises KeyboardInterrupt; neither within LLVM's calls."""
-    if threading.current_thread() is not threading.main_thread():  # the only one that may say so
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _terminate)}
@@ -67,16 +70,16 @@ def sigterm_raises() -> Iterator[None]:
 
 
 class StopRequest:
-    """Whether this process was asked to stop, and by which signal; spawned processes learn of it through this."""
+    """Whether this process was asked to stop, and by which signal; shared with spawned processes."""
 
     def __init__(self) -> None:
-        self._number = get_context("spawn").RawValue("i", 0)  # without a lock, which a signal could come within
+        self._number = get_context("spawn").RawValue("i", 0)  # without a lock, which a signal could interrupt
 
     def __bool__(self) -> bool:
         return bool(self._number.value)
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal: note it. Ctrl-C for a second time raises KeyboardInterrupt."""
+        """Handle a signal by noting it. A second Ctrl-C raises KeyboardInterrupt."""
         if not self:
             self._number.value = number
             os.write(2, b"planewise: stopping after this step; Ctrl-C once more stops without saving it\n")
@@ -84,7 +87,7 @@ class StopRequest:
             _interrupt(number, frame)
 
     def stop(self) -> NoReturn:
-        """Raise what the signal raises elsewhere; ``Terminated`` where another process got it."""
+        """Raise what the signal otherwise raises; ``Terminated`` if another process received it."""
         if self._number.value == signal.SIGINT:
             raise KeyboardInterrupt
         raise Terminated(128 + (self._number.value or signal.SIGTERM))
@@ -92,7 +95,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_request() -> Iterator[StopRequest]:
-    """In here Ctrl-C, SIGTERM and ``WARNINGS`` raise nothing: they are noted, for a loop that ends where it can."""
+    """In here Ctrl-C, SIGTERM and ``WARNINGS`` raise nothing: they are noted, for a loop that ends at a good point."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -107,7 +110,7 @@ def stop_on_request() -> Iterator[StopRequest]:
 
 @contextmanager
 def shielded(signals: Collection[signal.Signals] = SIGNALS) -> Iterator[None]:
-    """Processes and threads that are started in here do not get the signals; this one gets them afterwards."""
+    """Processes and threads that are started in here do not get the signals; this process gets them afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
     resource_tracker.ensure_running()  # multiprocessing's own process, whose start lets the others in again
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -118,9 +121,9 @@ def shielded(signals: Collection[signal.Signals] = SIGNALS) -> Iterator[None]:
 
 
 class WorkerPool:
-    """``count`` processes that call ``initialise(*arguments)`` and then do what is submitted.
+    """``count`` processes that call ``initialise(*arguments)`` and then do the submitted work.
 
-    Left by Ctrl-C or SIGTERM, they drop what they do, and clean up behind it; killed, this process takes them along.
+    After Ctrl-C or SIGTERM they stop their work and clean up; if this process is killed, they end too.
     """
 
     def __init__(self, count: int, initialise: Callable[..., None] | None = None, *arguments: Any) -> None:
@@ -128,7 +131,7 @@ class WorkerPool:
         self.count = count
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Have ``work(*arguments)`` done in one of the processes. The result raises BrokenProcessPool if one dies."""
+        """Run ``work(*arguments)`` in one of the processes. The result raises BrokenProcessPool if one dies."""
         try:
             with shielded():
                 return self._pool.submit(work, *arguments)
@@ -158,11 +161,11 @@ def _begin(initialise: Callable[..., None] | None, arguments: tuple[Any, ...]) -
         if initialise is not None:
             initialise(*arguments)
     except Terminated:
-        os._exit(EXIT_TERMINATED)  # a pool tells of what its initialiser raises, with a traceback
+        os._exit(EXIT_TERMINATED)  # a pool would print a traceback of errors in its initialiser
 
 
 def end_with_parent() -> None:
-    """Have this process end when the one that spawned it does, however that ends; if none did, nothing happens."""
+    """Let this process end when the process that spawned it ends in any way; without such a parent, do nothing."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
@@ -174,8 +177,8 @@ def _wait_and_end(parent: Any) -> None:
 
 
 def end_by_parent_alone() -> None:
-    """Have SIGTERM end this process if its parent sent it; not if a batch system sent it to all there are."""
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+    """Let SIGTERM end this process if its parent sent it, but not if a batch system sent it to all processes."""
+    if hasattr(signal, "sigwaitinfo"):  # missing on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_by_parent, daemon=True).start()
 
@@ -187,7 +190,7 @@ def _end_by_parent() -> None:
 
 
 def in_thread(spawn_and_wait: Callable[[], Any]) -> Any:
-    """Call what spawns processes and waits for them, in a thread, so that they get no signals; return its result.
+    """Call a function that spawns processes and waits for them, in a thread, without signals; return its result.
 
     On KeyboardInterrupt and ``Terminated`` they are killed.
     """

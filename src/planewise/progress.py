@@ -1,7 +1,7 @@
-"""Progress and messages: on a terminal while a command runs; of a call from Python, only what the caller asks for.
+"""Progress and messages: on a terminal while a command runs; for calls from Python, only as the caller requests.
 
-From Python messages go to the logger "planewise", which prints nothing by default, and progress to a function
-of the caller's, see ``reported_to``.
+From Python, messages go to the logger "planewise", which prints nothing by default, and progress goes to a function of
+the caller, see ``reported_to``.
 """
 
 import logging
@@ -19,18 +19,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-LINE_SECONDS = 10.0  # between the lines that stand for a bar
-ON_TERMINAL = "PLANEWISE_ON_TERMINAL"  # in the environment, so that processes that are started print as this one does
-WARNING = "WARNING: "  # begins a message that matters
+LINE_SECONDS = 10.0  # between the lines that replace a bar
+ON_TERMINAL = "PLANEWISE_ON_TERMINAL"  # environment variable, so that started processes print as this one does
+WARNING = "WARNING: "  # prefix of important messages
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 log = logging.getLogger("planewise")
-log.addHandler(logging.NullHandler())  # without one, Python prints warnings
+log.addHandler(logging.NullHandler())  # without a handler, Python prints warnings
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of some work: ``done`` of ``total`` steps of ``what``, each a ``unit`` such as slices.
+    """The state of some work: ``done`` of ``total`` steps of ``what``, in a ``unit`` such as slices.
 
     ``note``: text to show beside it, such as the loss.
     """
@@ -47,7 +47,7 @@ _function: ContextVar[ProgressFunction | None] = ContextVar("function", default=
 
 
 class Advance(Protocol):
-    """Called after ``steps`` more are done, with a note to show beside the bar."""
+    """Called after ``steps`` more steps are done, with a note to show beside the bar."""
 
     def __call__(self, steps: int = 1, note: str = "") -> None: ...
 
@@ -70,9 +70,9 @@ def is_on_terminal() -> bool:
 
 
 def reported_to(progress: ProgressFunction | bool | None) -> AbstractContextManager[None]:
-    """Have progress in here reported to a function, or with True printed as a command prints it, or not at all.
+    """Report progress in here to a function, or with True print it as a command does, or do neither.
 
-    What other processes do, of several devices, is reported where they are waited for, if at all.
+    Progress of other processes, with several devices, is reported where they are waited for, if at all.
     """
     if callable(progress):
         return _calling(progress)
@@ -100,12 +100,12 @@ def say(message: str) -> None:
 
 @lru_cache(2**14)  # a volume is opened several times in a run
 def say_once(message: str) -> None:
-    """``say`` what has not been said by this process before."""
+    """``say`` a message unless this process has printed it before."""
     say(message)
 
 
 def each_once() -> Callable[[str], None]:
-    """Return a ``say`` that passes over the lines that it has printed before."""
+    """Return a ``say`` that skips lines it has printed before."""
     printed: set[str] = set()
 
     def say_once(message: str) -> None:
@@ -118,7 +118,7 @@ def each_once() -> Callable[[str], None]:
 
 @contextmanager
 def progress(what: str, total: int, done: int = 0, unit: str = "") -> Iterator[Advance]:
-    """Show how far ``what`` is, of ``total`` steps of which ``done`` were done before; never more than all of them."""
+    """Show the progress of ``what``: of ``total`` steps, ``done`` were done before; never more than ``total``."""
     reached = done
     with _shown(what, total, done, unit) as update:
 
@@ -157,7 +157,7 @@ def _bar(what: str, total: int, done: int, unit: str) -> Iterator[ProgressFuncti
 
 @contextmanager
 def _lines(done: int) -> Iterator[ProgressFunction]:
-    """Stand for a bar by a line now and then, where there is no terminal."""
+    """Print a line now and then in place of a bar, without a terminal."""
     started = shown = time.monotonic()
 
     def line(state: Progress) -> None:

@@ -69,7 +69,7 @@ def test_every_method_of_every_dataset_is_in_every_file(dataset, tmp_path, capsy
     assert len(page) < 15e6
     assert not re.search(r"(src|href)=\"(?!#|data:)", re.sub(r"<script type.*?</script>", "", page, flags=re.DOTALL))
     assert "too few cases" in page
-    assert "one is predicted as one object; of a semantic map only the voxel scores mean something" in page
+    assert "one is predicted as one object; for a semantic map only the voxel scores are meaningful" in page
     table = capsys.readouterr().out
     assert re.search(r"good\s+2 of 2\s+1.000", table)
 

@@ -76,8 +76,8 @@ def test_the_lines_as_printed_twice(in_folder, capsys):
     for line, again in (
         (NII_TO_NPZ, "it is prepared already"),
         (NPZ_TO_NPY, ""),
-        (FINETUNE, "holds this training already: it goes on"),
-        (RESUME, "holds this training already: it goes on"),
+        (FINETUNE, "already holds this training: it is resumed"),
+        (RESUME, "already holds this training: it is resumed"),
         (INFER_MEDSAM2, "done already"),
         (INFER_SAM2, "done already"),
         (COMPUTE, "infer_eval/medsam2: done already"),
@@ -147,7 +147,7 @@ def test_train_sh_twice_on_two_folders(tmp_path, weights):
     )  # fmt: skip
     assert "3 pairs" in first
     assert "prepared already" in trained
-    assert "it goes on" in trained
+    assert "it is resumed" in trained
     state = load_checkpoint(tmp_path / "work_dir" / "MedSAM2-Tiny-ILD" / "training" / "last.ckpt")
     assert state["options"]["learning_rate"] == 3e-4
     (predicted,) = (path.name for path in (tmp_path / "segs" / "medsam2").glob("*.nii.gz"))
@@ -178,7 +178,7 @@ def test_mito_twice(tmp_path, capsys):
         f"mitoNet_finetune_from_nnunet --mode predict --trained_model {tmp_path}/models/MitoNet_Jurkat.yaml --input "
         f"{tmp_path}/D/imagesTs --output {tmp_path}/out --axes xy xz yz --device cpu"
     )
-    for line, again in ((train, "MitoNet_Jurkat was begun already"), (predict, "done already")):
+    for line, again in ((train, "MitoNet_Jurkat has begun already"), (predict, "done already")):
         assert original(line) == 0, capsys.readouterr().err
         capsys.readouterr()
         assert original(line) == 0, capsys.readouterr().err

@@ -74,7 +74,7 @@ def test_what_cannot_be_averaged_says_what_to_do(em, capsys):
     assert "probabilities" in capsys.readouterr().out
     assert not (em / "out" / "phantom_test1.tiff").exists()
     assert predict(em, image, "--output", em / "s.ome.zarr", "--fuse", "probabilities") == 2
-    assert "is done in memory, not into" in capsys.readouterr().err
+    assert "works in memory, so it cannot write into" in capsys.readouterr().err
 
 
 def test_from_python_the_classes_are_what_is_returned(em):

@@ -86,7 +86,7 @@ def test_a_class_that_was_never_seen_has_a_token_and_is_told(job, capsys, tmp_pa
     shutil.copytree(job / "work" / "npy", tmp_path / "npy")
     shutil.copy(job / "work" / "dataset.json", tmp_path)
     assert run(["ild", "train", str(tmp_path), "--train_prompts", "lungs", *TRAIN[:-4]]) == 0
-    assert "no training slice holds consolidation" in capsys.readouterr().err
+    assert "no training slice shows consolidation" in capsys.readouterr().err
 
 
 def test_one_command_on_one_file(job, eager, tmp_path):

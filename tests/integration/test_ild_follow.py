@@ -188,9 +188,7 @@ def test_retakes_whose_lungs_are_found_otherwise_do_not_count(job, model, tmp_pa
     monkeypatch.setattr(followed_retakes, "missing_pieces_ml", lambda *_: next(pieces))
     assert follow(job / "P1", tmp_path / "again", model) == 1
     printed = " ".join(capsys.readouterr().out.split())
-    assert (
-        "the lungs of 2024-01-12 are not found, or otherwise, in 1 of 3 retakes; 3 are the least from which" in printed
-    )
+    assert "the lungs of 2024-01-12 are missing or differ in 1 of 3 retakes; at least 3 retakes are needed" in printed
 
 
 def test_a_retake_without_lungs_is_left_out_with_a_warning(job, model, tmp_path, monkeypatch, capsys):
@@ -204,7 +202,7 @@ def test_a_retake_without_lungs_is_left_out_with_a_warning(job, model, tmp_path,
     monkeypatch.setattr(followed_retakes, "retake", without_lungs)
     follow(job / "P1", tmp_path / "out", model, "--retakes", "4")
     printed = " ".join(capsys.readouterr().err.split())
-    assert "WARNING: 2023-01-10: 1 of 4 retakes is left out: the lungs were not found there, or otherwise" in printed
+    assert "WARNING: 2023-01-10: 1 of 4 retakes is left out: the lungs are missing or differ" in printed
     kept = json.loads((tmp_path / "out" / "2023-01-10_retakes.json").read_text())
     assert (kept["left_out"], len(kept["retakes"])) == (1, 3)
 
@@ -230,7 +228,7 @@ def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, t
     page = (tmp_path / "out" / "follow.html").read_text()
     (pair,) = json.loads((tmp_path / "out" / "changes.json").read_text())["pairs"]
     same = "both hold the same voxels: this is one scan under two dates"
-    whose = "no header says whose scans these are (PatientID)"
+    whose = "no header states whose scans these are (PatientID)"
     for words in (same, whose):
         assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in printed
         assert words in page
@@ -255,7 +253,7 @@ def test_a_model_that_finds_nothing_says_nothing_about_a_change(tmp_path, capsys
     blind = untrained(tmp_path / "blind.pth", -100)
     assert follow(tmp_path / "P", tmp_path / "out", blind) == 0
     said = capsys.readouterr()
-    assert "nothing was segmented in either scan or any retake" in " ".join(said.err.split())
+    assert "nothing was segmented in either scan or in any of their retakes" in " ".join(said.err.split())
     assert "none seen" in said.out
     page = " ".join((tmp_path / "out" / "follow.html").read_text().split())
     assert (
@@ -270,7 +268,7 @@ def test_a_model_that_finds_nothing_says_nothing_about_a_change(tmp_path, capsys
 def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
     write_chest_patient(tmp_path / "one", 3, SHAPE, dates=("2023-01-10",))
     assert follow(tmp_path / "one", tmp_path / "out", model) == 2
-    assert "holds one scan that can be used (2023-01-10), and two dates are needed" in " ".join(
+    assert "holds one scan that can be used (2023-01-10), but two dates are needed" in " ".join(
         capsys.readouterr().err.split()
     )
     assert follow(tmp_path / "none", tmp_path / "out", model) == 2

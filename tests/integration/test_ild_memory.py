@@ -97,7 +97,7 @@ def test_a_model_trained_on_clips_predicts_both_ways_and_says_so(job, capsys):
                 "--train_clips", "3", "--prompts", "truth"])  # fmt: skip
     assert code == 0
     err = capsys.readouterr().err
-    assert "Every 3 slices one begins a clip of up to 3" in err
+    assert "One training slice in 3 begins a clip of up to 3 slices" in err
     model = job / "work" / "MedSAM2-Tiny-ILD"
     weights = load_sam2(model / "medsam_model_best.pth", None)
     assert weights.trained.train_clips == 3
@@ -132,7 +132,7 @@ def test_a_base_without_memory_gets_one_and_one_with_memory_keeps_what_is_not_tr
     assert run([*train, "--base", str(job / "image.pth"), "--train_parts", "decoder"]) == 2
     assert "image.pth has no memory, which --train_clips needs" in capsys.readouterr().err
     assert run([*train, "--base", str(job / "base.pt"), "--train_clips", "1", "--train_parts", "memory"]) == 2
-    assert "--train_parts memory: is trained on clips" in capsys.readouterr().err
+    assert "--train_parts memory: needs clips" in capsys.readouterr().err
     assert run([*train, "--base", str(job / "image.pth"), "--task_name", "new"]) == 0
     assert "image.pth has no memory: one is trained from random weights" in capsys.readouterr().err
     assert run([*train, "--base", str(job / "base.pt"), "--task_name", "old", "--train_parts", "decoder"]) == 0
@@ -170,7 +170,7 @@ def test_a_model_without_memory_is_refused_before_any_work(job, capsys):
     assert predict(job, "out", "--propagation", "memory", base="image.pth") == 2
     printed = " ".join(capsys.readouterr().err.split())
     assert "image.pth has no tensors of SAM2's video model" in printed
-    assert "what was trained on one or with --train_clips" in printed
+    assert "a model trained on one or with --train_clips" in printed
     assert not (job / "out").exists()
     for words in (["--from_scratch"], ["--base", str(job / "image.pth")]):
         assert run(["ild", "run", str(job / "data"), str(job / "work"), "--propagation", "memory", *words]) == 2

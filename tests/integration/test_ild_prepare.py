@@ -315,7 +315,7 @@ def test_a_file_that_an_option_names_and_is_not_there_is_refused_before_any_work
         assert run([*predict, option, str(nothing)]) == 2
         assert f"{option} {nothing}: no such file or folder" in capsys.readouterr().err
     assert run(["ild", "train", str(work), "--from_scratch"]) == 2
-    assert f"{work}: no such folder; slices are prepared there by planewise ild prepare" in capsys.readouterr().err
+    assert f"{work}: no such folder; planewise ild prepare makes the slices" in capsys.readouterr().err
     work.mkdir()
     assert run(["ild", "train", str(work), "--from_scratch"]) == 2
     assert f"{work / 'npy'}: no such folder of slices; run planewise ild prepare" in capsys.readouterr().err

@@ -212,7 +212,7 @@ def test_an_image_that_is_not_there_any_more_is_given(result, tmp_path, capsys):
     assert train(result, "--image", str(tmp_path / "elsewhere" / "phantom_train2_0000.tiff" / "none")) == 2
     folders = [str(tmp_path / "data"), str(tmp_path / "models"), "--image", str(tmp_path / "elsewhere")]
     assert run(["mito", "train", *folders]) == 2
-    assert "goes with --corrections" in " ".join(capsys.readouterr().err.split())
+    assert "needs --corrections" in " ".join(capsys.readouterr().err.split())
     assert train(result, "--image", str(tmp_path / "elsewhere")) == 0
     np.testing.assert_array_equal(
         open_volume(tmp_path / "known" / "imagesTr" / "phantom_train1_0000.tiff").read(),

@@ -136,7 +136,7 @@ def test_a_bad_case_stops_no_other(tmp_path, capsys):
     assert "cases: the others could not be measured" in text
     assert "does not lie in the space of" in text
     assert "empty: holds no objects" in text
-    assert "mask: label 255 is its only one, in" in text
+    assert "mask: label 255 is its only label, in" in text
     assert "Traceback" not in text
     assert [row["case"] for row in rows(out / "volumes.csv")] == ["a", "empty", "mask"]
     assert names(out / "cases") == {"a.json", "empty.json", "mask.json"}
@@ -156,7 +156,7 @@ def test_names_of_another_program_that_fit_no_image(tmp_path, capsys):
 def test_without_a_unit_columns_are_in_voxels(tmp_path, capsys):
     write_case(tmp_path, "a", 0, (1.0, 1.0, 1.0), "pixel")
     assert measure(tmp_path / "labels", "--output", tmp_path / "out") == 0
-    assert "no file says the unit of its spacing, and none is guessed" in capsys.readouterr().err
+    assert "no file states the unit of its spacing, and none is assumed" in capsys.readouterr().err
     columns = rows(tmp_path / "out" / "objects.csv")[0].keys()
     assert {"volume_voxels3", "surface_voxels2", "length_voxels"} <= columns
     assert not [name for name in columns if "_um" in name]
@@ -279,8 +279,8 @@ def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
         write_labels(path, Volume(thin, SPACING, "nm"))
     assert measure(cohort / "labels", "--groups", cohort / "groups.csv", "--output", cohort / "out") == 0
     printed = " ".join(capsys.readouterr().err.split())
-    assert "c0: the border may cut every one of its objects" in printed
-    assert "Not compared, as too few animals have whole objects: volume_um3" in printed
+    assert "c0: the border may cut all its objects" in printed
+    assert "Not compared, because too few animals have whole objects: volume_um3" in printed
     assert [row["measure"] for row in rows(cohort / "out" / "comparisons.csv")] == [
         "number_density_per_um3",
         "volume_fraction",

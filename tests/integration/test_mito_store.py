@@ -266,7 +266,7 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
     for name in ("0/0/0", "1/2/3"):
         (source / "0" / "c" / name).unlink()
     assert run(to_store(folder, tmp_path / "out.ome.zarr", source=source)) == 0
-    assert "2 of 32 chunks are not stored, and read as 0" in " ".join(capsys.readouterr().err.split())
+    assert "2 of 32 chunks are not stored; they are read as 0" in " ".join(capsys.readouterr().err.split())
     for file, name in (("out", "in"), ("out_xy", "in_xy")):  # labels, called as their case is
         about = zarr.open_group(tmp_path / f"{file}.ome.zarr", mode="r").attrs["ome"]
         assert about["image-label"] == {}
@@ -279,7 +279,7 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
         (["--memory", "50KB"], "--memory"),
         (["--devices", "2"], "--workers 2"),
         (["--workers", "2", "--output", "folder"], "--workers"),
-        (["--input", "."], "is a folder of 1 volume, and one volume goes to one store: give --input in.ome.zarr, or"),
+        (["--input", "."], "is a folder of 1 volume, but a store takes one volume: give --input in.ome.zarr, or"),
     ],
     ids=lambda value: None if isinstance(value, str) else value[0],
 )

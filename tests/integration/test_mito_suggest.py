@@ -108,7 +108,7 @@ def test_slices_of_several_classes_are_to_be_labelled_in_volumes(dataset, capsys
     assert row["paint"] == place
     printed = " ".join(capsys.readouterr().err.split())
     assert f"; label {place}" in printed
-    assert "Label whole slices, the class of each voxel in labelsTr" in printed
+    assert "Label whole slices: the class of each voxel in labelsTr" in printed
     assert "Paint slices completely" not in printed
 
 

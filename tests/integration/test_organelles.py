@@ -83,7 +83,7 @@ def test_a_model_of_three_classes_is_trained_and_used(dataset, tmp_path, capsys)
     names = tmp_path / "stores" / "classes" / "dataset.json"
     names.write_text(names.read_text().replace("nucleus", "vacuole"))
     assert predict(tmp_path / "stores" / "again.ome.zarr") == 2
-    assert "names classes of other results" in " ".join("".join(capsys.readouterr()).split())
+    assert "names the classes of other results" in " ".join("".join(capsys.readouterr()).split())
     assert not list((tmp_path / "stores").glob("again*"))  # refused before any work
     assert predict(tmp_path / "other", "--pixel_vote_thr", "1") == 1
     assert "more than half of 3 planes must agree" in " ".join("".join(capsys.readouterr()).split())
@@ -157,7 +157,7 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
     assert run(words) == 0
     printed = " ".join(capsys.readouterr().err.split())
     assert behind in printed
-    assert "in no class of things: object 4 (32 voxels of er); they are measured as of no class" in printed
+    assert "in no class of things: object 4 (32 voxels of er); they are measured as without a class" in printed
     objects = rows(corrected / "result" / "measures" / "objects.csv")
     assert [(row["label"], row["class"]) for row in objects] == [("2", "mito"), ("3", "nucleus"), ("4", "")]
 

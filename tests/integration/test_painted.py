@@ -74,10 +74,10 @@ def test_rounds_of_self_training_train_in_all_planes_and_end_without_a_gain(data
 
 def test_minutes_choose_the_iterations_and_a_resumed_training_keeps_them(dataset, capsys):
     assert train(dataset, "--minutes", "0.0001") == 0
-    assert "--minutes 0.0001: 1 iterations, as fast as the first few were" in capsys.readouterr().err
+    assert "--minutes 0.0001: 1 iterations, judged by the speed of the first few" in capsys.readouterr().err
     assert model(dataset).trained.step == 1
     assert train(dataset, "--minutes", "90", "--resume") == 0
-    assert "is trained already, done" in capsys.readouterr().err
+    assert "is trained already; more" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         train(dataset, "--minutes", "1", "--iterations", "3", "--overwrite")
     assert "so does --iterations: give one of the two" in " ".join("".join(capsys.readouterr()).split())

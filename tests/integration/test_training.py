@@ -115,7 +115,7 @@ def test_a_finished_training_is_done_and_more_train_on(training, capsys):
     assert run(training.command("m", 1)) == 0
     made = training.model("m").stat().st_mtime_ns
     assert run([*training.command("m", 1), "--resume"]) == 0
-    assert "is trained already, done" in capsys.readouterr().err
+    assert "is trained already; more" in capsys.readouterr().err
     assert training.model("m").stat().st_mtime_ns == made
     assert run([*training.command("m", 3), "--resume"]) == 0
     assert "Steps 3 to 6 are added" in capsys.readouterr().err
@@ -205,9 +205,9 @@ def test_a_model_of_another_program_is_not_replaced_unless_it_is_trained_on(tmp_
     os.link(tmp_path / "m" / "medsam_model_latest.pth", published / "medsam_model_latest.pth")
     before = (published / "medsam_model_latest.pth").read_bytes()
     assert run(training.command("theirs", 1)) == 2
-    assert "medsam_model_latest.pth, which was not trained here" in capsys.readouterr().err
+    assert "medsam_model_latest.pth, which another program trained" in capsys.readouterr().err
     assert (published / "medsam_model_latest.pth").read_bytes() == before
     arguments = [word for word in training.command("theirs", 1) if word != "--from_scratch"]
     assert run([*arguments, "--base", str(published / "medsam_model_latest.pth")]) == 0
-    assert "medsam_model_latest.pth will be replaced when the training is done" in capsys.readouterr().err
+    assert "medsam_model_latest.pth will be replaced after the training" in capsys.readouterr().err
     assert Path(published / "medsam_model_latest.pth").read_bytes() != before

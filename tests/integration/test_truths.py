@@ -105,6 +105,6 @@ def test_objects_are_no_classes(dataset, capsys):
     assert meta["labels"]
     assert run(["ild", "prepare", str(dataset), str(dataset.parent / "w"), "--num_workers", "0"]) == 2
     message = capsys.readouterr().err
-    assert "holds objects with ids of their own (instancesTr), and here classes are learned" in message
+    assert "holds objects with ids (instancesTr), but classes are learned here" in message
     assert "WARNING" not in message
     assert not (dataset.parent / "w").exists()

@@ -228,7 +228,7 @@ def test_a_command_prints_its_messages_wherever_it_is_started_from(monkeypatch, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["ild", "train", "nothing", "--from_scratch"], "nothing: no such folder; slices are prepared there by"),
+        (["ild", "train", "nothing", "--from_scratch"], "nothing: no such folder; planewise ild prepare makes"),
         (
             ["mito", "train", "Dataset010", "m", "--model_name", "M"],
             "Dataset010: no such folder; a nnU-Net raw dataset",

@@ -64,7 +64,7 @@ def test_names_that_no_file_system_takes(arguments, option, capsys, tmp_path, mo
 )
 @pytest.mark.parametrize(
     ("name", "words"),
-    [(os.fsdecode(b"x\xff"), "is a name that is no UTF-8"), ("loop", "is a link that leads to itself")],
+    [(os.fsdecode(b"x\xff"), "is a name that is not UTF-8"), ("loop", "is a link that leads to itself")],
 )
 def test_paths_that_lead_nowhere(command, name, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""audit: a few items of a result, drawn at random and corrected, give its findings intervals that hold."""
+"""audit: draw a few items of a result at random; once corrected, they give its findings valid intervals."""
 
 import shutil
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ REPORT = "report"
 def plan_audit(options: AuditPlan) -> int:
     """Draw and write the items. Returns the exit code, 0.
 
-    Raises PlanewiseError, before anything is drawn, if a case cannot be used: a plan is of all or of none.
+    Raises PlanewiseError, before anything is drawn, if a case cannot be used: a plan covers all cases or none.
     """
     _refuse_another_plan(options.output)
     files = files_of(options)
@@ -62,7 +62,7 @@ def plan_audit(options: AuditPlan) -> int:
     populations: list[PopulationRecord] = []
     items: list[Item] = []
     with run.making("plan", inputs, outputs), progress("drawing", options.budget, unit="items") as advance:
-        for stopped in written:  # of a plan that was begun
+        for stopped in written:  # files of a plan that was not finished
             shutil.rmtree(stopped, ignore_errors=True)
         for place, (name, of_case) in enumerate(files.items()):
             source = open_case(of_case, options)
@@ -98,23 +98,23 @@ def _refuse_another_plan(folder: Path) -> None:
     before = read_manifest(folder / MANIFEST)
     finished = before is not None and any(all(case.outputs.values()) for case in before.cases.values())
     if finished or (folder / PLAN).exists():
-        raise PlanewiseError(f"--output {folder}: holds a plan, and what was drawn stays; give another folder")
+        raise PlanewiseError(f"--output {folder}: holds a plan, which is never replaced; give another folder")
 
 
 def _shares(kinds: dict[Kind, int], cases: int, budget: int) -> dict[Kind, list[int]]:
-    """Return how many items of each kind every case has. Raises PlanewiseError if one would have none."""
+    """Return the number of items of each kind for each case. Raises PlanewiseError if a case would have none."""
     shares = {kind: share_out(count, cases) for kind, count in kinds.items()}
     if any(min(share) < 1 for share in shares.values()):
         fewest = cases * len(kinds) if len(kinds) < 3 else 6 * cases
         raise PlanewiseError(
             f"--budget {budget}: is too small for {cases} cases and {' and '.join(kinds)} items; each case needs one "
-            f"of each: give at least {fewest}"
+            f"of each kind: give at least {fewest}"
         )
     return shares
 
 
 def _fingerprints(files: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]]:
-    """Return the fingerprints of each case's files; corrections that lie beside them are printed."""
+    """Return the fingerprints of each case's files; print which masks have corrections beside them."""
     fingerprints = {}
     with progress("reading", len(files), unit="cases") as advance:
         for name, of_case in files.items():
@@ -133,11 +133,11 @@ def _folders_of_items(options: AuditPlan, files: dict[str, dict[str, Path]]) -> 
 
 
 def _warn_of_absent_classes(classes: Classes, populations: list[PopulationRecord]) -> None:
-    """Print which classes the masks have in no slice."""
+    """Print the classes that no slice of the masks has."""
     for name, values in classes.items():
         if not any(p.totals[name] for p in populations if p.kind == "slice"):
             numbers = "any value above 0" if values is None else f"the value {' or '.join(map(str, values))}"
-            say(f"WARNING: {name}: the masks have {numbers} nowhere; if that is no finding, see --classes")
+            say(f"WARNING: {name}: no mask has {numbers}; if that is not intended, see --classes")
 
 
 def _say_what_to_do(plan: Plan, folder: Path) -> None:
@@ -153,7 +153,7 @@ def _say_what_to_do(plan: Plan, folder: Path) -> None:
 def report_audit(options: AuditReport) -> int:
     """Write the report. Returns the exit code: 1 if an item could not be used.
 
-    Raises PlanewiseError if the plan, or what was drawn, was changed, or no item was corrected.
+    Raises PlanewiseError if the plan or its items were changed, or if no item was corrected.
     """
     plan = read_plan(options.plan)
     answers = options.answers or options.plan / ANSWERS
@@ -162,13 +162,13 @@ def report_audit(options: AuditReport) -> int:
     if all(answer.skipped for answer in corrected):
         listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
         raise PlanewiseError(
-            f"{options.plan}: no item was corrected yet: change its labels in {LABELS}, or write into "
+            f"{options.plan}: no item was corrected yet: correct its labels in {LABELS}, or fill in "
             f"{answers.name}{listed}"
         )
     for case in plan.cases:
         for what, path in case.files.items():
             if Path(path).exists() and fingerprint(Path(path)) != case.fingerprints[what]:
-                problems.append(Problem(path, "has changed since the plan was drawn; the findings are of what it was"))
+                problems.append(Problem(path, "has changed since the plan was drawn; the findings are of the old file"))
     folder = options.plan / REPORT
     run = Run.begin(folder / MANIFEST, "audit report", {"plan": plan.signature}, None, ["report"], overwrite=True)
     inputs = [options.plan / PLAN, answers, options.plan / LABELS]
@@ -177,9 +177,9 @@ def report_audit(options: AuditReport) -> int:
         page = write_audit(plan, corrected, findings(plan, corrected), options.plan, folder)
     if skipped := [answer.item for answer in corrected if answer.skipped]:
         listed = ", ".join(_skipped(plan, options.plan, item) for item in skipped)
-        say(f"Skipped, so that the intervals cover whatever they may hold: items {listed}")
+        say(f"Skipped items, whose every possible content the intervals cover: {listed}")
     if cut := [answer.item.name for answer in corrected if answer.notes]:
-        say(f"Objects of items {', '.join(cut)} reach the edge of the context that is shown, and are counted as shown")
+        say(f"Objects of items {', '.join(cut)} reach the edge of the context shown, and are counted as shown there")
     say(f"The report is {page}")
     return report_problems(problems)
 

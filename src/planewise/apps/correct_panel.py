@@ -8,13 +8,13 @@ from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 
 LARGEST_CLASS = IGNORED - 1
-SEGMENT = "Segment drawn"  # the action that is shown with the class to segment
+SEGMENT = "Segment drawn"  # the action that stands beside the class to segment
 
-Action = tuple[str, str, Callable[[], None]]  # the name of a button, what it is for, and what it does
+Action = tuple[str, str, Callable[[], None]]  # the text of a button, its tooltip, and the function it calls
 
 
 class CorrectionPanel(QWidget):
-    """``about``: what the item is; ``chosen``: the objects that were clicked on; ``message``: what was done, or not."""
+    """``about``: what the item is; ``chosen``: the clicked objects; ``message``: what was done, or why it was not."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class CorrectionPanel(QWidget):
         self.buttons: dict[str, QPushButton] = {}
 
     def lay_out(self, actions: Sequence[Action]) -> None:
-        """Put everything in its place, with a button for each action."""
+        """Arrange the panel, with a button for each action."""
         layout = QGridLayout(self)
         layout.addWidget(self.about, 0, 0, 1, 2)
         layout.addWidget(self.chosen, 1, 0, 1, 2)
@@ -49,7 +49,7 @@ class CorrectionPanel(QWidget):
         self.of_classes = (self.buttons[SEGMENT], class_words, self.class_to_segment, self.through)
 
     def show_classes(self, names: Mapping[int, str], visible: bool) -> None:
-        """Show what segments classes only if they are to be ``visible``, and the name beside the number of one."""
+        """Set whether the widgets for segmenting classes are visible, and the names shown beside a class's number."""
         self.class_names = names
         for control in self.of_classes:
             control.setVisible(visible)
@@ -60,7 +60,7 @@ class CorrectionPanel(QWidget):
         self.class_to_segment.setSuffix(f" {name}" if name else "")
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do what a button does; say what does not fit."""
+        """Run a button's function; show its error, if any, as a message."""
         try:
             work()
         except PlanewiseError as error:

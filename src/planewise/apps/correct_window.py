@@ -1,7 +1,7 @@
 """The window of ``planewise correct``: what the buttons of the panel in napari do. Each button is one action.
 
-Objects are chosen by clicks on them; what is painted goes into a layer of its own, so that nothing reaches the labels
-but by an action, which the journal knows.
+Objects are chosen by clicks on them. Painting goes into a separate layer: labels change only by actions, which the
+journal records.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import same_space
 from planewise.volumes.orientation import Place
 
-if TYPE_CHECKING:  # it brings torch
+if TYPE_CHECKING:  # it imports torch
     from planewise.apps.correct_segment import ClassSegmenter
 
 EM_UNITS = ("nm", "um")
 
 
 class CorrectionWidget(CorrectionPanel):
-    """The panel with what its buttons do: it goes from item to item, and corrects their cases.
+    """The panel with the actions of its buttons: it goes from item to item, and corrects their cases.
 
-    From napari's own menu, without ``volumes``, it corrects the file of the selected layer.
+    Opened from napari's menu, without ``volumes``, it corrects the file of the selected layer.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CorrectionWidget(CorrectionPanel):
         self.corrections: Corrections | None = None
         self.case = ""
         self.clicks: list[Place] = []
-        self.beside: list[Place] = []  # of what is drawn, clicked with Shift
+        self.beside: list[Place] = []  # points outside the drawn object, clicked with Shift
         self.segmenter: ClassSegmenter | None = None
         self.lay_out(self._actions())
         self.viewer.mouse_drag_callbacks.append(self._on_click)
@@ -61,20 +61,20 @@ class CorrectionWidget(CorrectionPanel):
 
     def _actions(self) -> list[Action]:
         return [
-            ("Merge", "the objects that were clicked on; the first keeps its id", self.merge),
-            ("Split", "an object between the last two clicks, one in each part", self.split),
-            ("Delete", "the objects that were clicked on", self.delete),
-            ("This is right", "the objects that were clicked on, or else those of the item", self.confirm),
-            ("Paint onto object", "what is painted becomes part of the object last clicked on", self.paint_object),
-            ("Paint new object", "what is painted becomes a new object", self.paint_new),
-            ("Erase painted", "what is painted becomes background", self.erase),
+            ("Merge", "the clicked objects; the first keeps its id", self.merge),
+            ("Split", "an object between the last two clicks, one click in each part", self.split),
+            ("Delete", "the clicked objects", self.delete),
+            ("This is right", "the clicked objects, or those of the item if none was clicked", self.confirm),
+            ("Paint onto object", "the painted voxels become part of the object clicked last", self.paint_object),
+            ("Paint new object", "the painted voxels become a new object", self.paint_new),
+            ("Erase painted", "the painted voxels become background", self.erase),
             (SEGMENT, "SAM2 makes a mask of the last box or line in the layer 'draw'", self.segment),
-            ("This slice is right", "all that the slice shows, background too", self.confirm_slice),
+            ("This slice is right", "everything that the slice shows, background too", self.confirm_slice),
             ("Undo", "the last action", self.undo),
-            ("Forget clicks", "choose anew", self.forget),
-            ("Correct selected layer", "the file of the labels layer that is selected", self.open_selected),
+            ("Forget clicks", "choose again", self.forget),
+            ("Correct selected layer", "the file of the selected labels layer", self.open_selected),
             ("Item done, next", "the item is right now", self.done),
-            ("Leave item out, next", "the item stays as it is, and is not counted as right", self.skip),
+            ("Leave item out, next", "the item stays as it is, and does not count as right", self.skip),
             ("Previous item", "", lambda: self.go_to(self.worklist.shown - 1)),
             ("Next item", "", lambda: self.go_to(self.worklist.shown + 1)),
         ]
@@ -88,7 +88,7 @@ class CorrectionWidget(CorrectionPanel):
         first, second = self._two(self.clicks)[-2:]
         labels = [self._label_at(place) for place in (first, second)]
         if labels[0] != labels[1]:
-            raise PlanewiseError(f"the last two clicks are on objects {labels[0]} and {labels[1]}; both must be on one")
+            raise PlanewiseError(f"the last two clicks are on objects {labels[0]} and {labels[1]}; click on one object")
         self._apply(Split(label=labels[0], first=first, second=second))
 
     def delete(self) -> None:
@@ -135,7 +135,7 @@ class CorrectionWidget(CorrectionPanel):
     # ---- clicks
 
     def click(self, place: Place, beside: bool = False) -> None:
-        """Choose what lies at a voxel of the file; or say that it is ``beside`` what is drawn."""
+        """Choose the object at a voxel of the file, or note that the voxel is ``beside`` the drawn object."""
         (self.beside if beside else self.clicks).append(place)
         self._show_clicks()
 
@@ -145,7 +145,7 @@ class CorrectionWidget(CorrectionPanel):
         self._show_clicks()
 
     def labels_clicked(self) -> list[int]:
-        """Return the objects that were clicked on, each once, in order."""
+        """Return the clicked objects, each once, in order."""
         return [label for label in dict.fromkeys(map(self._label_at, self.clicks)) if label]
 
     def _on_click(self, viewer: Any, event: Any) -> Any:
@@ -183,7 +183,7 @@ class CorrectionWidget(CorrectionPanel):
     # ---- items and cases
 
     def go_to(self, number: int) -> None:
-        """Show an item, and open its case."""
+        """Show an item of the work list, and open its case."""
         item = self.worklist.choose(number)
         if item.case != self.case:
             self.open_case(item.case)
@@ -191,7 +191,7 @@ class CorrectionWidget(CorrectionPanel):
         self._say_item()
 
     def open_case(self, case: str) -> None:
-        """Show a case, and save the one before it."""
+        """Open and show a case; the previous one is saved."""
         self.close_case()
         self.corrections = Corrections(self.volumes[case])
         self.case = case
@@ -199,14 +199,14 @@ class CorrectionWidget(CorrectionPanel):
         different = "" if image is None else same_space(self.corrections.canvas.volume, image)
         if different:
             say(
-                f"WARNING: {self.images[case]}: does not lie in the space of {self.volumes[case]} ({different}); the "
-                "window shows it voxel by voxel"
+                f"WARNING: {self.images[case]}: differs in geometry from {self.volumes[case]} ({different}); the "
+                "window shows them voxel by voxel"
             )
         self.layers = CaseLayers(self.viewer, case, self.corrections, image)
         self.segmenter = None
         volume = self.corrections.canvas.volume
         names = {} if volume.labels is None else volume.labels.names
-        # SAM2 makes masks of classes in CTs; objects in EM are painted
+        # SAM2 makes masks of classes in CT; objects in EM are painted.
         self.show_classes(names, bool(names) or volume.unit not in EM_UNITS)
         self.viewer.canvas.overlays.scale_bar.visible = True
         middle = tuple(side // 2 for side in self.corrections.canvas.shape)
@@ -218,19 +218,19 @@ class CorrectionWidget(CorrectionPanel):
         layer = self.viewer.layers.selection.active
         path = None if layer is None else layer.source.path
         if path is None:
-            raise PlanewiseError("select a layer that was opened from a file of labels")
+            raise PlanewiseError("select a layer that was opened from a label file")
         self.volumes[case_name(Path(path))] = Path(path)
         layer.visible = False
         self.open_case(case_name(Path(path)))
 
     def close_case(self) -> None:
-        """Save and let go of the case."""
+        """Save and close the case."""
         if self.corrections is not None:
             closing, self.corrections = self.corrections, None
             self.case, self.clicks, self.beside, self.class_names = "", [], [], {}
             try:
                 closing.close()
-            finally:  # a full disk: the journal has the actions, and what is closed takes no more
+            finally:  # with a full disk: the journal has the actions, and a closed case takes no more
                 self.layers.remove()
 
     def _finish(self, state: str) -> None:
@@ -267,7 +267,7 @@ class CorrectionWidget(CorrectionPanel):
 
     def _open(self) -> Corrections:
         if self.corrections is None:
-            raise PlanewiseError("no labels are open; select their layer, and press Correct selected layer")
+            raise PlanewiseError("no labels are open; select a labels layer, and press Correct selected layer")
         return self.corrections
 
     def closeEvent(self, event: Any) -> None:
@@ -282,7 +282,7 @@ def correct_in_window(
     channel: int | None,
     model: str | None,
 ) -> None:
-    """Show the window until it is closed; what was corrected is saved."""
+    """Show the window until it is closed; corrections are saved."""
     viewer = napari.Viewer(title="planewise correct")
     widget = CorrectionWidget(viewer, volumes, images, items, channel, model)
     try:

@@ -1,4 +1,4 @@
-"""How one volume of mito is predicted: what is decided before any work, and where its results go."""
+"""The settings and the result files of one volume of mito predict, known before any prediction."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ from planewise.volumes.volume import Volume
 
 @dataclass(frozen=True)
 class Results:
-    """Where a volume's result goes, those of its planes, and until all are there, its work: a folder.
+    """The files of a volume's result and of its planes' results, and the folder of unfinished work.
 
-    ``objects``: the table of the result's objects; ``confidence``: theirs as a volume, and ``classes``: the class of
-    each voxel, where there are several, each in a folder of its own, where it is not taken for the result. Without
-    things the classes are the result.
+    ``objects``: the table of the result's objects. ``confidence``: the volume of their confidence, and ``classes``: the
+    class of each voxel, if there are several; each in a separate folder, if wanted. Without things ``classes`` is the
+    result itself.
     """
 
     final: Path
@@ -62,24 +62,24 @@ class Results:
 
     @classmethod
     def of_classes(cls, folder: Path, name: str, ending: str) -> "Results":
-        """Return the result {name}{ending} in ``folder``, where the class of each voxel is all that is sought."""
+        """Return the result {name}{ending} in ``folder``, where only the class of each voxel is wanted."""
         final = folder / f"{name}{ending}"
         return cls(final, {}, folder / f"{final.name}.unfinished", None, classes=final)
 
     @property
     def files(self) -> list[Path]:
-        """All of them, each once."""
+        """All files, each once."""
         more = [path for path in (self.objects, self.confidence, self.classes) if path is not None]
         return [*self.planes.values(), *dict.fromkeys((self.final, *more))]
 
 
 @dataclass(frozen=True)
 class VolumeToPredict:
-    """A volume that was opened from ``path``, and the ``planes`` it is predicted in; ``why``: those, to read.
+    """A volume that was opened from ``path``, and the ``planes`` it is predicted in.
 
-    ``unlike``: how far its pixels are from those of the training, to read, if they are; ``calibration``: of its
-    objects' confidence, or None and ``uncertain``, why not, to read. ``several``: the model's classes, if it has
-    several.
+    ``why``: why these planes, as text; ``unlike``: how far its pixel size is from that of the training data, as text,
+    empty if it is alike; ``calibration``: of its objects' confidence, or None, and then ``uncertain``: why, as text.
+    ``several``: the model's classes, if it has several.
     """
 
     path: Path
@@ -102,28 +102,28 @@ class VolumeToPredict:
     def of(
         cls, volume: Volume, path: Path, channel: int | None, model: ModelFile, options: MitoPredict
     ) -> "VolumeToPredict":
-        """Return how a volume is predicted that was opened from ``path``, or is called so in messages."""
+        """Return how to predict a volume that was opened from ``path``, or that messages refer to by ``path``."""
         planes, why = choose_planes(volume, model.planes, options.axes)
         unlike = pixel_note(volume, planes, model.pixel_nm, options.downsampling)
         several = model.several
         if several is not None and len(planes) >= 2 * options.pixel_vote_thr:
             raise PlanewiseError(
-                f"--pixel_vote_thr {options.pixel_vote_thr}: where there are several classes, more than half of "
-                f"{len(planes)} planes must agree on a voxel, or it could be of two"
+                f"--pixel_vote_thr {options.pixel_vote_thr}: with several classes, more than half of "
+                f"{len(planes)} planes must agree on a voxel; otherwise it could belong to two classes"
             )
         return cls(path, channel, volume, planes, why, unlike, *calibration_of(model, planes, options), several)
 
     def results(self, folder: Path, name: str, ending: str, options: MitoPredict) -> Results:
-        """Return where its results go in ``folder``: see ``Results``."""
+        """Return the files of its results in ``folder``: see ``Results``."""
         if options.fuse == "probabilities":
             return Results.of_classes(folder, name, ending)
         classes = self.several is not None
         return Results.named(folder, name, ending, self.planes, options.confidence_volume, classes)
 
     def notes(self, name: str, options: MitoPredict, model: ModelFile) -> Iterator[str]:
-        """Yield what is to be said of it before it is predicted, beside its intensities and planes.
+        """Yield what to print about the volume before it is predicted, besides its intensities and planes.
 
-        ``options``: with the least size of objects in it; see ``sized``.
+        ``options``: with the smallest size of objects in this volume; see ``sized``.
         """
         if self.unlike:
             yield f"{name}: {self.unlike}"
@@ -136,21 +136,22 @@ class VolumeToPredict:
             whole = model.object_sizes.whole
             yield (
                 f"{'WARNING: ' if whole and least > trained else ''}{name}: objects under {least:,} voxels{size} are "
-                "left out; the smaller ones that the model was trained on "
-                f"{f'have {trained:,.0f} here' if whole else 'are cut by the faces of their volumes'}; see --min_size"
+                "left out; the smaller objects of the model's training data "
+                f"{f'have {trained:,.0f} voxels here' if whole else 'are cut by the faces of their volumes'}; "
+                "see --min_size"
             )
 
     def sized(self, model: ModelFile, options: MitoPredict) -> MitoPredict:
-        """Return ``options``, which ``settled`` gave, with the least size of objects in this volume."""
+        """Return ``options``, as ``settled`` returned them, with the smallest size of objects in this volume."""
         if options.min_size is not None or model.object_sizes is None:
             return options
         least = model.object_sizes.least(voxel_um3(self.volume), GroupingOptions.min_size)
         return options.model_copy(update={"min_size": least})
 
     def slice_options(self, model: ModelFile, options: MitoPredict) -> tuple[SliceOptions, str]:
-        """Return how slices are made ready for the model, and what was decided about intensities, to read.
+        """Return how slices are prepared for the model, and what was decided about intensities, as text.
 
-        All voxels are read for it. Raises PlanewiseError if their range is not clear, or contrast is inverted.
+        All voxels are read for this. Raises PlanewiseError if their range is not clear, or contrast is inverted.
         """
         rule = IntensityRule(model.trained_intensities(), options.intensity, options.invert)
         range_, seen, _ = rule.range_of(self.volume, self.path)
@@ -165,10 +166,10 @@ def write_confidence(
     voxels: np.ndarray,
     classes: list[str] | None = None,
 ) -> None:
-    """Write the table of a result's objects and, if it is asked for and known, their confidence as a volume.
+    """Write the table of a result's objects and, if it is wanted and known, the volume of their confidence.
 
-    ``voxels`` (objects,): their sizes, of one plane alone; ``classes``: of each object, where there are several; see
-    ``confidence.write_objects``.
+    ``voxels`` (objects,): their sizes, for a single plane; ``classes``: the class of each object, if there are several;
+    see ``confidence.write_objects``.
     """
     if results.objects is None:
         return
@@ -179,10 +180,10 @@ def write_confidence(
 
 
 def write_class_names(results: Results, several: PanopticClasses, replace: bool = False) -> None:
-    """Write what the values of the class volume are called into the dataset.json beside it, as nnU-Net does.
+    """Write the names of the class volume's values into the dataset.json beside it, as nnU-Net does.
 
-    ``replace``: one that was written so for other classes, since all results beside it are made again. Raises
-    PlanewiseError if the existing one differs.
+    ``replace``: replace the file of another run with other classes, since all results beside it are made again. Raises
+    PlanewiseError if another file exists.
     """
     assert results.classes is not None
     path = results.classes.parent / DATASET_FILE
@@ -190,11 +191,11 @@ def write_class_names(results: Results, several: PanopticClasses, replace: bool 
     content = {"labels": labels, "things": [several.names[value] for value in several.things]}
     there = read_json(path) if path.exists() else content
     if there != content and not (replace and isinstance(there, dict) and there.keys() == content.keys()):
-        raise PlanewiseError(f"{path}: names classes of other results, not {several}; give another --output")
+        raise PlanewiseError(f"{path}: names the classes of other results, not {several}; give another --output")
     write_json(path, content)
 
 
 def things_text(several: PanopticClasses, counts: list[int]) -> str:
-    """Return how many objects of each class there are, to read; ``counts``: of each class."""
+    """Return the number of objects of each class as text; ``counts``: one for each class."""
     things = [f"{n} {several.names[value]}" for value, n in zip(several.names, counts) if value in several.things]
-    return "; ".join([*([", ".join(things)] if things else []), f"voxels of every class in {CLASSES}/"])
+    return "; ".join([*([", ".join(things)] if things else []), f"voxels of all classes in {CLASSES}/"])

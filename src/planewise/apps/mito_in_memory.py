@@ -1,4 +1,4 @@
-"""Segment one volume in memory as a whole, into objects or, without them, into classes; and what that needs."""
+"""Segment one volume as a whole in memory, into objects, or into classes if there are no objects; the memory needed."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -27,11 +27,11 @@ from planewise.volumes.files import read_voxels, write_volume
 from planewise.volumes.machine import machine_cores, machine_memory
 from planewise.volumes.slices import AXIS, Plane
 
-THREADS = min(4, machine_cores())  # of post-processing; more gain nothing
+THREADS = min(4, machine_cores())  # of post-processing; more threads gain nothing
 
 
 def memory_for(case: VolumeToPredict, options: MitoPredict) -> tuple[Need, int]:
-    """Return what segmenting a volume in memory needs, and what it may need beside the network, in bytes."""
+    """Return the memory needed to segment a volume as a whole, and the limit for it besides the network, in bytes."""
     device = choose_device(options.device)
     outputs = 1 if case.several is None else 1 + len(case.several.names)
     need = need_in_memory(case.volume, case.planes, options.batch_size, options.downsampling, device, outputs)
@@ -48,9 +48,9 @@ def segment_in_memory(
     options: MitoPredict,
     keep: Callable[[Plane, list[PlaneObjects]], None] = lambda plane, classes: None,
 ) -> list[Painted]:
-    """Return the objects of each class of a volume, painted when they are looked at.
+    """Return the objects of each class of a volume, as arrays that are painted when they are read.
 
-    ``keep`` is called with the objects of every plane, of each class.
+    ``keep`` is called for each plane with its objects, by class.
     """
     voxels, how = read_voxels(case.volume, case.path), grouping_of(options, case.several)
     planes = []
@@ -70,7 +70,7 @@ def segment_into_files(
     predictor: SlicePredictor,
     options: MitoPredict,
 ) -> int:
-    """Segment a volume into its results; return the number of objects. Labels are painted when they are written."""
+    """Write a volume's results; return the number of objects. Label volumes are painted as they are written."""
     several, as_labels = case.several, case.volume.as_labels()
     with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
         written, planes = [], []
@@ -105,7 +105,7 @@ def segment_into_files(
 def classes_in_memory(
     name: str, case: VolumeToPredict, slices: SliceOptions, predictor: SlicePredictor, options: MitoPredict
 ) -> np.ndarray:
-    """Return the class of each voxel of a volume, without objects, by the planes' mean probabilities."""
+    """Return the class of each voxel, without objects, from the mean of the planes' probabilities."""
     assert case.several is not None
     voxels = read_voxels(case.volume, case.path)
 
@@ -128,5 +128,5 @@ def write_classes(name: str, case: VolumeToPredict, results: Results, labels: np
 
 
 def _things_of(classes: Sequence[Painted], several: PanopticClasses | None) -> Painted:
-    """Return the objects of all classes of things; of the only class, its objects."""
+    """Return the objects of all classes of things; if there is only one class, its objects."""
     return classes[0] if several is None else AllThings(classes, several.kinds)

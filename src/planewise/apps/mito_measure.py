@@ -1,4 +1,4 @@
-"""mito measure: label volumes of any method become tables of objects, contacts and volumes, and conditions compared."""
+"""mito measure: write tables of objects, contacts and volumes from label volumes, and compare conditions."""
 
 import math
 from pathlib import Path
@@ -35,7 +35,7 @@ from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume, access
 
-KEPT_BYTES = 2**29  # of a volume's voxels, which are read once; more are read slab by slab, where the format allows it
+KEPT_BYTES = 2**29  # volumes up to this size are read once and kept; larger ones slab by slab, if the format allows it
 DECISIVE = {"channel", "ignore_geometry"}
 
 
@@ -68,7 +68,7 @@ def measure_mito(options: MitoMeasure) -> int:
     for case in cases:
         try:
             finished[case.name] = _measured(case, options, run, output)
-        except Exception as error:  # whatever one case does to us, the others are still wanted
+        except Exception as error:  # whatever goes wrong with one case, the others are still wanted
             problems.append(Problem.of(case.labels, error))
     if finished:
         try:
@@ -86,7 +86,7 @@ def _beside(labels: Path) -> Path:
 
 
 def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Measured:
-    """Return what was measured of a case, now or before."""
+    """Return the measures of a case, measured now or read if it was done before."""
     record = output / CASES / f"{case.name}.json"
     if run.is_done(case.name, case.inputs):
         say(f"{case.name}: done already, from the same data ({record})")
@@ -103,7 +103,7 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
         }
         placed = resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
         if labels.unit == PIXEL != placed.unit:
-            say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
+            say(f"{case.name}: its labels state no unit for their spacing; the spacing of {case.image} is used")
         classes, names, things = None, {}, None
         if case.classes is not None:
             names, things = class_names_of(case.classes, case.references), things_of(case.classes)
@@ -128,12 +128,15 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
 
 
 def _placed(volume: Volume, path: Path, labels: Volume, labels_path: Path, options: MitoMeasure) -> Volume:
-    """Return a volume where it fits the canonical labels voxel by voxel."""
+    """Return ``volume`` in canonical orientation; refuse it unless it matches the canonical labels voxel by voxel."""
     return resident(to_canonical(laid_on(volume, path, labels, labels_path, options.ignore_geometry)))
 
 
 def resident(volume: Volume) -> Volume:
-    """Return a volume with its voxels in memory, unless they are many, and read piece by piece without reading all."""
+    """Return a volume with its voxels in memory, unless they are too many.
+
+    A file that can only be read as a whole may take up half of the memory; one that is read in pieces, ``KEPT_BYTES``.
+    """
     size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
     piecemeal = access(volume.voxels) in ("chunks", "rows")
     if size >= (KEPT_BYTES if piecemeal else machine_memory() // 2):
@@ -150,25 +153,25 @@ def _say_of(case: Sources, measured: Measured) -> None:
     count = len(measured.labels)
     say(f"{case.name}: {count} object{'s' * (count != 1)}, voxels of {_spacing_text(measured)} (z, y, x)")
     for doubt in [] if measured.classes is None else measured.classes.doubts:
-        say(f"WARNING: {case.name}: by {case.classes}, {doubt}")
+        say(f"WARNING: {case.name}: classes of {case.classes}: {doubt}")
     if not measured.physical:
         say(
-            f"{case.name}: no file says the unit of its spacing, and none is guessed: lengths are in the smallest side "
-            "of a voxel, and columns end in _voxels; give --image with a spacing, or a sidecar"
+            f"{case.name}: no file states the unit of its spacing, and none is assumed: lengths are in units of the "
+            "shortest side of a voxel, and columns end in _voxels; give --image with a spacing, or a sidecar"
         )
     if count == 0:
-        say(f"{case.name}: holds no objects: all of its voxels are 0")
+        say(f"{case.name}: holds no objects: all its voxels are 0")
     if count == 1 and (measured.labels[0] == 255 or measured.objects["pieces"][0] > 1):
         pieces = float(measured.objects["pieces"][0])
         of = "" if math.isnan(pieces) else f", in {pieces:.0f} piece{'s' * (pieces != 1)}"
         say(
-            f"{case.name}: label {measured.labels[0]} is its only one{of}: a label is one object; if this is a "
-            "semantic mask, give its objects labels of their own first"
+            f"{case.name}: label {measured.labels[0]} is its only label{of}. Each label counts as one object: if this "
+            "is a semantic mask, first give each object a different label"
         )
     if count and not (measured.objects["weight"] > 0).any():
-        say(f"{case.name}: the border may cut every one of its objects: there are no distributions of whole ones")
+        say(f"{case.name}: the border may cut all its objects: distributions, which are of whole objects, are left out")
     if measured.too_large:
         say(
             f"WARNING: {case.name}: label {', '.join(map(str, measured.too_large[:5]))}: too large for this machine's "
-            "memory: its surface and centre line are left empty"
+            "memory: surface and centre line are left empty"
         )

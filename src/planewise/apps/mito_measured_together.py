@@ -1,4 +1,4 @@
-"""All cases of mito measure together: their tables and pictures, conditions compared, and what is printed of them."""
+"""All cases of mito measure together: tables, pictures, the comparison of conditions, and the printed summary."""
 
 import math
 from dataclasses import dataclass, field
@@ -30,14 +30,14 @@ from planewise.progress import say
 from planewise.report.tables import print_table
 from planewise.volumes.json_files import write_json
 
-CASES = "cases"  # the folder of what each case gave
-TOGETHER = "all cases together"  # in the manifest
+CASES = "cases"  # the folder with the results of each case
+TOGETHER = "all cases together"  # the case of the manifest that stands for all of them
 COMPARED_VOLUMES = ("number_density", "volume_fraction")
 
 
 @dataclass(frozen=True)
 class _Conditions:
-    """Members of conditions, their values by measure and case, and the comparisons; without members there are none."""
+    """The members of the conditions, their values by measure and case, and the comparisons; all empty by default."""
 
     members: list[Member] = field(default_factory=list)
     measures: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def write_together(
     output: Path,
     problems: list[Problem],
 ) -> None:
-    """Write the tables and pictures of all cases, and print what is in them.
+    """Write the tables and pictures of all cases, and print a summary.
 
     Conditions that cannot be compared join ``problems``. Raises PlanewiseError if a table was edited, or cannot be
     written.
@@ -63,7 +63,7 @@ def write_together(
             conditions = _compared(cases, members, options)
         except PlanewiseError as error:
             problems.append(Problem.of(options.groups, error))
-    together = [cases[member.case] for member in conditions.members] or cases.values()  # the others may lack a unit
+    together = [cases[member.case] for member in conditions.members] or cases.values()  # other cases may lack a unit
     physical = all(measured.physical for measured in together)
     names = ["objects", "contacts", "volumes", "distributions"]
     names += ["class_contacts"] if any(measured.classes for measured in cases.values()) else []
@@ -94,17 +94,17 @@ def write_together(
 
 
 def _refuse_edited(output: Path, overwrite: bool) -> None:
-    """Raise PlanewiseError if what would be replaced in ``output`` was edited."""
+    """Raise PlanewiseError if a file in ``output`` that would be replaced was edited."""
     edited = [path for path in edited_outputs(output) if path.parent == output]
     if edited and not overwrite:
         raise PlanewiseError(
-            f"{min(edited)}: was changed after it was made, and is kept, with the tables beside it as they were; "
+            f"{min(edited)}: was changed after it was made; it is kept, and the tables beside it are not renewed; "
             "--overwrite makes them again"
         )
 
 
 def _write_tables(cases: dict[str, Measured], paths: list[Path], physical: bool) -> None:
-    """Write a table to each of ``paths``, by whose name it is known which; ``physical``: lengths have a unit."""
+    """Write a table to each of ``paths``; its name decides which. ``physical``: lengths have a unit."""
     area = name_of("contact_area", physical)
     rows = {
         "objects": (object_rows, ("case", "label")),
@@ -119,15 +119,15 @@ def _write_tables(cases: dict[str, Measured], paths: list[Path], physical: bool)
 
 
 def _compared(cases: dict[str, Measured], members: list[Member], options: MitoMeasure) -> _Conditions:
-    """Return the conditions of the members that were measured, compared."""
+    """Return the comparison of the conditions, over the members that were measured."""
     members = [member for member in members if member.case in cases]
-    refuse_too_few(members, f"of the cases of {options.groups} that were measured")
+    refuse_too_few(members, f"among the cases of {options.groups} that were measured")
     units = {cases[member.case].physical for member in members}
     if len(units) > 1:
         without = [member.case for member in members if not cases[member.case].physical]
         raise PlanewiseError(
-            f"{options.groups}: no file says the unit of the spacing of {', '.join(without[:5])}, that of the others "
-            "is known: they cannot be compared; give --image with a spacing, or a sidecar"
+            f"{options.groups}: no file states the unit of the spacing of {', '.join(without[:5])}, while that of "
+            "other cases is known: they cannot be compared; give --image with a spacing, or a sidecar"
         )
     measures: dict[str, dict[str, np.ndarray]] = {}
     for key in DISTRIBUTED:
@@ -164,8 +164,8 @@ def _print_class_contacts(cases: dict[str, Measured]) -> None:
         case, first, second, area, ours, theirs = row.values()
         counts = ("-" if count is None else str(count) for count in (ours, theirs))
         rows.append((case, first, second, _short(area), *counts, "µm²" if cases[case].physical else "voxels²"))
-    header = ("case", "class", "touches", "area", "objects of the first", "of the second", "unit")
-    print_table("Contacts of classes", header, rows)
+    header = ("case", "class", "touches", "area", "objects of the first", "objects of the second", "unit")
+    print_table("Contacts between classes", header, rows)
 
 
 def _print_comparisons(conditions: _Conditions, physical: bool) -> None:
@@ -188,7 +188,7 @@ def _print_comparisons(conditions: _Conditions, physical: bool) -> None:
     print_table("Conditions", header, rows)
     if left_out := conditions.measures.keys() - {row.measure for row in conditions.comparisons}:
         names = ", ".join(name_of(key, physical) for key in conditions.measures if key in left_out)
-        say(f"Not compared, as too few animals have whole objects: {names}")
+        say(f"Not compared, because too few animals have whole objects: {names}")
 
 
 def _short(value: float) -> str:

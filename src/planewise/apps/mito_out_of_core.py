@@ -1,4 +1,4 @@
-"""Segment one volume by way of stores on disk, never in memory as a whole, by this process or by many."""
+"""Segment one volume through stores on disk, never as a whole in memory, in this process or in several."""
 
 import math
 import os
@@ -36,11 +36,11 @@ from planewise.volumes.machine import machine_memory
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume, access
 
-STREAMING_MEMORY = 4 * 10**9  # of a process, by default
+STREAMING_MEMORY = 4 * 10**9  # bytes; the default limit of a process
 
 
 class Unfinished(PlanewiseError):
-    """A run that stopped when it was under way; what it has finished is kept."""
+    """A run that stopped before its end; its finished parts are kept."""
 
 
 def segment_out_of_core(
@@ -52,12 +52,12 @@ def segment_out_of_core(
     made_with: dict[str, Any],
     name: str,
 ) -> int:
-    """Segment the volume of the case ``name`` by way of stores in a folder; return the number of objects.
+    """Segment the volume of the case ``name`` through stores in a folder; return the number of objects.
 
-    ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what makes the run what it is, and the
-    fingerprints of its ``inputs``: another goes on with no work of this. The work is left: once the manifest says that
-    the results are there, ``remove_work``. Raises PlanewiseError if it cannot begin, or another run is at it, and
-    ``Unfinished`` if it stops.
+    ``workers``: their source must make a ``SlicePredictor``. ``made_with``: what identifies the run, with the
+    fingerprints of its ``inputs``; a run of another identity does not continue this work. The work folder is kept: call
+    ``remove_work`` once the manifest lists the results. Raises PlanewiseError if the run cannot start, or another run
+    uses the folder, and ``Unfinished`` if it stops before its end.
     """
     _tell_missing(case.volume, case.path)
     with _alone(results.work, results.final):
@@ -69,11 +69,11 @@ def segment_out_of_core(
             count = _with_progress(job, name, volume, workers)
             _deliver(job, volume, results, name)
             _write_tables(job, case, results, name)
-        except Exception as error:  # a damaged store fails in its codec's own way
+        except Exception as error:  # each codec raises errors of its own type for a damaged store
             problem = Problem.of(case.path, error).what
             raise Unfinished(
-                f"{case.path}: {problem}; what is finished is kept in {results.work}: run the same command again to go "
-                "on"
+                f"{case.path}: {problem}; finished parts are kept in {results.work}: run the same command again to "
+                "continue"
             ) from error
     return count
 
@@ -81,11 +81,11 @@ def segment_out_of_core(
 def _job(
     case: VolumeToPredict, slices: SliceOptions, results: Results, options: MitoPredict, read: int, name: str
 ) -> tuple[Job, Volume]:
-    """Return what is to be done, and the volume, which is unpacked first if it cannot be read piece by piece.
+    """Return the job and the volume, which is unpacked first if it cannot be read piece by piece.
 
-    ``read``: stands for the voxels, in the name of where they are unpacked to.
+    ``read``: a number for the voxels, used in the name of the unpacked store.
     """
-    memory = (options.memory_bytes() or min(STREAMING_MEMORY, machine_memory() // 2)) // 2  # the rest is the network's
+    memory = (options.memory_bytes() or min(STREAMING_MEMORY, machine_memory() // 2)) // 2  # half is for the network
     volume, source, channel = case.volume, case.path, case.channel
     if not _reads_anywhere(volume, case.planes):
         source = results.work / f"input_{read:08x}.ome.zarr"
@@ -107,7 +107,7 @@ def _job(
 
 
 def _write_tables(job: Job, case: VolumeToPredict, results: Results, name: str) -> None:
-    """Write the table of a finished job's objects, and what goes with it; say how many of each class there are."""
+    """Write the table of a finished job's objects and their confidence; print the number of objects of each class."""
     classes = None
     if case.several is not None:
         counts = counts_of(job)
@@ -117,25 +117,25 @@ def _write_tables(job: Job, case: VolumeToPredict, results: Results, name: str) 
 
 
 def remove_work(results: Results) -> None:
-    """Remove the work of results that are finished, unless there is none, or another run is at it by now."""
+    """Remove the work folder of finished results, if there is one and no other run uses it by now."""
     if (results.work / LOCK).exists():
         with suppress(PlanewiseError), _alone(results.work, results.final):
             clear_work(results.work)
 
 
 def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:
-    """Whether slabs of these planes are read without reading much else: of rows a slab of yz wants a part of each."""
+    """Whether slabs of these planes are read without reading much else; a slab of yz needs a part of each row."""
     how = access(volume.voxels)
     return how == "chunks" or (how == "rows" and "yz" not in planes)
 
 
 def _unpacked(volume: Volume, path: Path, store: Path, memory: int, name: str) -> Volume:
-    """Return ``volume`` with voxels in the OME-Zarr ``store``, to which they are copied if they are not there."""
+    """Return ``volume`` with voxels in the OME-Zarr ``store``; they are copied there unless it exists."""
     if not store.exists():
         size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
         if access(volume.voxels) == "whole":
             written = ", and its results are written so" if result_ending(path) in itk.FORMAT.endings else ""
-            say(f"{name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
+            say(f"{name}: its library reads it as a whole, {size / 1e9:.2g} GB, before it is streamed{written}")
         plane = max(1, size // volume.shape[0])
         thickness = max(1, min(CHUNK, memory // (2 * plane)))
         with atomic_path(store) as temporary, progress(f"{name} unpacking", volume.shape[0], unit="slices") as by:
@@ -149,7 +149,7 @@ def _unpacked(volume: Volume, path: Path, store: Path, memory: int, name: str) -
 
 
 def _slabs(options: MitoPredict, volume: Volume, planes: tuple[Plane, ...], memory: int) -> dict[Plane, int]:
-    """Return how many slices of each plane are worked on at a time."""
+    """Return how many slices of each plane are processed at a time."""
     chunks = getattr(volume.voxels, "chunks", (CHUNK,) * 3)
     slabs: dict[Plane, int] = {}
     for plane in planes:
@@ -158,7 +158,7 @@ def _slabs(options: MitoPredict, volume: Volume, planes: tuple[Plane, ...], memo
             volume.shape, chunks[axis], axis, options.batch_size, memory, options.median_kernel // 2
         )
         if access(volume.voxels) == "chunks" and slabs[plane] < min(chunks[axis], volume.shape[axis]):
-            say(f"--memory {options.memory}: in {plane}, {slabs[plane]} slices at a time, so chunks are read again")
+            say(f"--memory {options.memory}: {slabs[plane]} slices of {plane} at a time, so chunks are read repeatedly")
     return slabs
 
 
@@ -167,11 +167,11 @@ def _tell_missing(volume: Volume, path: Path) -> None:
         missing, count = missing_chunks(volume.voxels)
         if missing:
             value = getattr(volume.voxels, "fill_value", 0)
-            say(f"WARNING: {path}: {missing} of {count} chunks are not stored, and read as {value}")
+            say(f"WARNING: {path}: {missing} of {count} chunks are not stored; they are read as {value}")
 
 
 def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> int:
-    """Segment, with a bar for every plane and every pass over the blocks."""
+    """Segment, with a progress bar for each plane and each pass over the blocks."""
     n_blocks = sum(1 for _ in blocks(job.shape, job.block))
     passes = {"labels": len(job.parts()), "consensus": len(job.parts()), "classes": 1}
     totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes}
@@ -181,7 +181,7 @@ def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> in
 
         def advance(what: str, count: int) -> None:
             if what not in shown:
-                bars.close()  # that of what came before
+                bars.close()  # the bar of the step before
                 unit = "slices" if what in job.axes else "blocks"
                 shown[what] = bars.enter_context(progress(f"{name} {what}", totals[what], unit=unit))
             shown[what](count)
@@ -190,7 +190,7 @@ def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> in
 
 
 def _deliver(job: Job, volume: Volume, results: Results, name: str) -> None:
-    """Bring the finished stores of the case ``name`` to where they belong: the planes' first, the result last."""
+    """Move the finished stores of the case ``name`` to their places: the planes' first, the result last."""
     stores = {job.plane_store(plane): results.planes[plane] for plane in job.axes}
     if len(job.axes) > 1:
         stores[job.final_store()] = results.final
@@ -202,7 +202,7 @@ def _deliver(job: Job, volume: Volume, results: Results, name: str) -> None:
             stored = open_volume(store)
             names = {} if stored.labels is None else stored.labels.names
             write_volume(target, volume.with_voxels(stored.voxels).as_labels(names))
-        elif store.exists():  # it may have been moved before a run was stopped
+        elif store.exists():  # else it was moved before a run was stopped
             if target.exists():
                 shutil.rmtree(target)
             ome_zarr.name_store(store, name + stem_of(target).removeprefix(stem_of(results.final)))
@@ -213,8 +213,8 @@ def _deliver(job: Job, volume: Volume, results: Results, name: str) -> None:
 
 @contextmanager
 def _alone(work: Path, output: Path) -> Iterator[None]:
-    """Hold the work folder. Raises PlanewiseError if another run does, or if it cannot be written."""
-    import fcntl  # which not every system has
+    """Lock the work folder. Raises PlanewiseError if another run holds it, or if it cannot be written."""
+    import fcntl  # not available on all systems
 
     with ExitStack() as closing:
         try:
@@ -232,5 +232,5 @@ def _alone(work: Path, output: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if [item.name for item in work.glob("*")] == [LOCK]:  # it was refused before it began, or all is done
+            if [item.name for item in work.glob("*")] == [LOCK]:  # the run was refused at its start, or all is done
                 shutil.rmtree(work)

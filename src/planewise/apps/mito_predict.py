@@ -84,7 +84,7 @@ def predict_cases(
                 done[name] = results
                 remove_work(results)
                 say(f"{name}: {made}, {results.final}")
-            except Exception as error:  # whatever one case does to us, the others are still wanted
+            except Exception as error:  # whatever goes wrong with one case, the others are still wanted
                 problems.append(Problem.of(path, error))
     return done
 
@@ -127,7 +127,7 @@ def _predict_waiting(
     What was decided for it is noted in ``run``.
     """
     with run.making(name, [path], results.files, results.work) as decided:
-        case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
+        case = VolumeToPredict.open(path, model, options)  # again, so that only one case's voxels are in memory
         slices, seen = case.slice_options(model, options)
         say(f"{name}: {seen}; {case.why}")
         sized = case.sized(model, options)

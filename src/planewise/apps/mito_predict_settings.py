@@ -1,4 +1,4 @@
-"""What mito predict does with a model: its options, with what they leave to the model's file."""
+"""The settings of mito predict: options, completed from the model's file where they are not given."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from planewise.progress import say
 from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.slices import Plane
 
-DECISIVE = {  # options that decide what the results are
+DECISIVE = {  # options that change the results
     "axes", "channel", "intensity", "invert", "downsampling", "confidence_thr", "center_confidence_thr",
     "min_distance_object_centers", "median_kernel", "min_size", "min_extent", "pixel_vote_thr",
 }  # fmt: skip
@@ -19,11 +19,11 @@ READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architectu
 
 
 def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
-    """Return ``options`` with what they leave to the model. Raises PlanewiseError if it cannot give what is asked."""
+    """Return ``options`` completed from the model. Raises PlanewiseError if the model cannot do what they ask for."""
     if options.published:
         say(f"--published: {' '.join(f'--{name} {value}' for name, value in PUBLISHED.items())}")
         options = options.model_copy(update=PUBLISHED)
-    if options.confidence_volume:  # which no volume could have in these planes
+    if options.confidence_volume:  # refused here if no volume could have it in these planes
         calibration_of(model, options.axes or (model.calibration.planes if model.calibration else ()), options)
     least = options.min_agreement
     if options.extend == "on" and model.several is not None:
@@ -34,8 +34,8 @@ def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
         size = GroupingOptions.min_size
         if model.several is None or model.several.things:
             say(
-                f"Objects under {size} voxels are left out, as published: the model's file does not say how large the "
-                "objects of its training were; see --min_size"
+                f"Objects under {size} voxels are left out, as published: the model's file does not state the sizes of "
+                "its training objects; see --min_size"
             )
     return options.model_copy(
         update={
@@ -58,10 +58,10 @@ def _fusion(options: MitoPredict, model: ModelFile) -> Literal["probabilities", 
     store = ending_of(options.output) in ome_zarr.FORMAT.endings
     if options.fuse == "probabilities":
         if model.several is None or model.several.things:
-            raise PlanewiseError("--fuse probabilities: is for several classes without things; objects are voted on")
+            raise PlanewiseError("--fuse probabilities: is for several classes without things; planes vote on objects")
         if store:
             raise PlanewiseError(
-                f"--fuse probabilities: is done in memory, not into {options.output}; give --fuse votes"
+                f"--fuse probabilities: works in memory, so it cannot write into {options.output}; give --fuse votes"
             )
     if model.several is None or model.several.things or store:
         return "votes"
@@ -69,12 +69,12 @@ def _fusion(options: MitoPredict, model: ModelFile) -> Literal["probabilities", 
 
 
 def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
-    """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
+    """Return what determines the results besides the weights: options, the model's YAML, and the precision."""
     values: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
-    if options.min_size is None and model.object_sizes is not None:  # from which it follows in each volume
+    if options.min_size is None and model.object_sizes is not None:  # these give it for each volume
         known = ", ".join(f"{name} {value}" for name, value in model.object_sizes.model_dump(mode="json").items())
         values["min_size"] = f"by the objects trained on ({known})"
-    if options.min_agreement:  # none is what there was before it could be asked for
+    if options.min_agreement:  # manifests from before this option exist without it
         values["min_agreement"] = options.min_agreement
     if options.repair == "on":
         values["repair"] = True
@@ -94,7 +94,7 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
 
 
 def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:
-    """Return how slices become objects; ``several``: the classes, where there are several."""
+    """Return how slices are grouped into objects; ``several``: the classes, if there are several."""
     assert options.min_size is not None, "see VolumeToPredict.sized"
     return GroupingOptions(
         confidence=options.confidence_thr,
@@ -112,24 +112,24 @@ def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) ->
 
 
 def calibration_of(model: ModelFile, planes: tuple[Plane, ...], options: MitoPredict) -> tuple[Calibration | None, str]:
-    """Return what the confidence of objects predicted in ``planes`` is, or None and why not, to read.
+    """Return the calibration of the confidence of objects predicted in ``planes``, or None and the reason as text.
 
-    Raises PlanewiseError if there is none and ``confidence_volume`` asks for it.
+    Raises PlanewiseError if there is none but ``confidence_volume`` needs it.
     """
     known = model.calibration
     if known is None:
         why = "the model was not calibrated"
     elif set(planes) != set(known.planes):
-        why = f"that of the model is of planes {', '.join(known.planes)} together"
+        why = f"the model was calibrated for planes {', '.join(known.planes)} together"
     elif options.pixel_vote_thr != 2:
-        why = "that of the model is of voxels that 2 planes agree on"
+        why = "the model was calibrated for voxels that 2 planes agree on"
     elif options.confidence_thr != GroupingOptions.confidence:
-        why = f"that of the model is of --confidence_thr {GroupingOptions.confidence}"
+        why = f"the model was calibrated for --confidence_thr {GroupingOptions.confidence}"
     else:
         return known, ""
     if options.confidence_volume:
         raise PlanewiseError(
-            f"--confidence_volume: objects have no confidence: {why}; leave it out, or predict with a model that is "
-            "calibrated, in its planes and with --pixel_vote_thr 2"
+            f"--confidence_volume: objects have no confidence: {why}; leave the option out, or predict with a "
+            "calibrated model, in the planes of its calibration and with --pixel_vote_thr 2"
         )
     return None, f"objects have no confidence: {why}"

@@ -1,4 +1,4 @@
-"""What scores of mito are made from, how they are shown, and what stood in the way of some."""
+"""The scores of mito: what they are made from, how they are printed, and which cases could not be scored."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from planewise.report.tables import SUMMARY, by_class, print_results
 def benchmark_of(
     dataset: str, method: str, pairs: list[Pair], target: Target | None, images: dict[str, Path], channel: int | None
 ) -> Benchmark:
-    """Return what is scored: instances, or the voxels of ``target``."""
+    """Return the benchmark of instances, or, with ``target``, of the voxels of that class."""
     if target is None:
         return Benchmark(dataset, {method: pairs}, images, {}, channel=channel)
     return Benchmark(
@@ -23,7 +23,7 @@ def benchmark_of(
 
 
 def made_from(benchmarks: list[Benchmark]) -> tuple[dict[str, Any], list[Path]]:
-    """Return what decides on scores, and the files that they are made from."""
+    """Return the settings that determine the scores, and the files that they are computed from."""
     made_with = {key: value for benchmark in benchmarks for key, value in benchmark.made_with().items()}
     return made_with, list(dict.fromkeys(path for benchmark in benchmarks for path in benchmark.files()))
 
@@ -35,12 +35,12 @@ def print_scores(results: list[Result], folder: Path) -> None:
 
 def print_class_scores(results: list[Result], folder: Path) -> None:
     for name, of_class in by_class(results).items():
-        print_results(of_class, f"Evaluation of {name}, its {'objects' if of_class[0].instances else 'voxels'}")
+        print_results(of_class, f"Evaluation of the {'objects' if of_class[0].instances else 'voxels'} of {name}")
     say(f"The results are in {folder}, to read: {folder / SUMMARY}")
 
 
 def not_delivered(benchmarks: list[Benchmark], results: list[Result]) -> list[Problem]:
-    """Return a problem for every case of a method that could not be scored as it is, once for all classes."""
+    """Return a problem for each case of a method that could not be scored, only once if all classes have the same."""
     pairs = [pair for benchmark in benchmarks for of_method in benchmark.methods.values() for pair in of_method]
     problems = [
         Problem(str(pair.prediction or pair.truth), result.problem)

@@ -1,4 +1,4 @@
-"""mito predict from one volume to one OME-Zarr store, of any size."""
+"""mito predict from one volume of any size to one OME-Zarr store."""
 
 from planewise.apps.mito_case import VolumeToPredict, write_class_names
 from planewise.apps.mito_options import MitoPredict
@@ -28,21 +28,21 @@ def predict_store(options: MitoPredict) -> int:
 
 
 def segment_store(options: MitoPredict) -> None:
-    """Segment ``options.input`` into the OME-Zarr ``options.output``, unless that is done.
+    """Segment ``options.input`` into the OME-Zarr ``options.output``, unless that is done already.
 
-    Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it;
-    ``Unfinished`` if it stops under way.
+    Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run uses the
+    output; ``Unfinished`` if it stops before its end.
     """
     name = _only_case(options)
     if options.devices > 1:
-        raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
+        raise PlanewiseError(f"--devices {options.devices}: from store to store give --workers {options.devices}")
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
     model = read_model_file(model_path)
     options = settled(options, model)
     weights = locate_weights(model, model_path)
     case = VolumeToPredict.open(options.input, model, options)
-    network = inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
+    network = inference_network(weights, model.architecture, "cpu")  # loaded here to refuse unusable weights
     refuse_other_classes(network, model, model_path)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     stored = stem_of(options.output)
@@ -56,7 +56,7 @@ def segment_store(options: MitoPredict) -> None:
         return
     if case.several is not None:
         write_class_names(results, case.several, replace=options.overwrite)
-    # All processes see it under one path, wherever they work.
+    # An absolute path, so that all processes use the same file, whatever their working folder.
     source = NetworkSource(weights.resolve(), model.architecture, half)
     with run.making(stored, [options.input], results.files, results.work) as decided:
         try:
@@ -75,15 +75,15 @@ def segment_store(options: MitoPredict) -> None:
 
 
 def _only_case(options: MitoPredict) -> str:
-    """Return the name of the case that ``options.input`` is. Raises PlanewiseError if it is not one volume."""
+    """Return the name of the only case in ``options.input``. Raises PlanewiseError if it is not one volume."""
     images, problems = cases_in(options.input, options.channel, options.sequence)
     if [options.input] != list(images.values()):
         if problems or not images:
             there = "; ".join(problem.what for problem in problems) or "it holds none"
-            raise PlanewiseError(f"--input {options.input}: is no volume ({there}); one volume goes to one store")
+            raise PlanewiseError(f"--input {options.input}: is not a volume ({there}); a store takes one volume")
         there = f"{len(images)} volume{'s' * (len(images) > 1)}"
         raise PlanewiseError(
-            f"--input {options.input}: is a folder of {there}, and one volume goes to one store: give --input "
+            f"--input {options.input}: is a folder of {there}, but a store takes one volume: give --input "
             f"{next(iter(images.values()))}, or a folder as --output"
         )
     return next(iter(images))

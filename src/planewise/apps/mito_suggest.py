@@ -153,9 +153,9 @@ def _slice(voxels: LazyArray, plane: Plane, index: int) -> np.ndarray:
 def _compared(
     cases: dict[str, Path], predicted: dict[str, Results], options: MitoSuggest, problems: list[Problem]
 ) -> tuple[dict[str, _Candidate], dict[str, np.ndarray]]:
-    """Return the volumes that slices are chosen of, and of each the doubt in each slice; see ``slice_doubts``.
+    """Return the volumes to choose slices from, each with the doubt of its slices; see ``slice_doubts``.
 
-    Volumes that cannot be compared join ``problems``.
+    Volumes whose planes cannot be compared are added to ``problems``.
     """
     candidates: dict[str, _Candidate] = {}
     doubts: dict[str, np.ndarray] = {}
@@ -174,18 +174,18 @@ def _compared(
 
 
 def _say_what_to_paint(rows: list[dict[str, Any]], options: MitoSuggest, several: bool) -> None:
-    """Say what each suggestion is, and how to go on; ``several``: there are several classes."""
+    """Print each suggestion and the next steps; ``several``: there are several classes."""
     for row in rows:
         say(f"{row['item']}: {row['what']}; {'label' if several else 'paint it as'} {row['paint']}")
     how = (
-        f"Label whole slices, the class of each voxel in labelsTr and the objects in instancesTr; the rest of labelsTr "
-        f"is the ignore label of {DATASET_FILE}. Painted slices ({PAINTED}) cannot say of which class an object is"
+        f"Label whole slices: the class of each voxel in labelsTr and the objects in instancesTr; the rest of labelsTr "
+        f"gets the ignore label of {DATASET_FILE}. Painted slices ({PAINTED}) cannot state the class of an object"
         if several
-        else "Paint whole slices: what is left out of one is taken for background, so no empty file is written"
+        else "Paint whole slices: everything unpainted in a slice counts as background, so no empty file is written"
     )
     listed = options.output / SUGGESTIONS
-    say(f"{listed} lists them, with pictures beside it. {how}")
-    say(f"To look at them in the prediction: planewise correct {options.output / PREDICTED} --worklist {listed}")
+    say(f"{listed} lists them; their pictures lie beside it. {how}")
+    say(f"To see them in the prediction: planewise correct {options.output / PREDICTED} --worklist {listed}")
 
 
 def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest, several: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The test cases of a training of mito: where their predictions go, and how they are scored and drawn."""
+"""The test cases of a mito training: where their predictions go, and how they are scored and drawn."""
 
 from pathlib import Path
 
@@ -32,8 +32,8 @@ PREDICTIONS = "imagesTs_mitoNet_FT"
 def folder_for_predictions(options: MitoTrain, weights: Path) -> Path:
     """Return the folder for the predictions of the test cases by the model that ``weights`` will hold.
 
-    It is the published one, unless that holds another model's: then it is named after the model. Raises PlanewiseError
-    if that holds another one's too, or if predictions in it were edited.
+    It is the published folder, unless that holds another model's predictions: then it is named after the model. Raises
+    PlanewiseError if that folder holds another model's predictions too, or if predictions in it were edited.
     """
     published = options.dataset_path / PREDICTIONS
     named = published.with_name(f"{PREDICTIONS}_{options.model_name}")
@@ -41,27 +41,27 @@ def folder_for_predictions(options: MitoTrain, weights: Path) -> Path:
         before = read_manifest(folder / MANIFEST)
         if before is None or before.model == str(weights.resolve()):
             if edited := edited_outputs(folder):
-                raise PlanewiseError(f"{edited[0]}: was changed after it was made, and is kept: move it away")
+                raise PlanewiseError(f"{edited[0]}: was changed after it was made, and is not replaced: move it away")
             return folder
         say(f"{folder} holds predictions of another model, {before.model}, which are kept")
-    raise PlanewiseError(f"{named}: is where this model's predictions would go; move away what is there")
+    raise PlanewiseError(f"{named}: this model's predictions would go there; move away what is there")
 
 
 def evaluate_test_cases(
     dataset: Dataset, target: Target | PanopticClasses | None, folder: Path, pictures: Path, problems: list[Problem]
 ) -> None:
-    """Evaluate the predictions of the test cases against their truth, and draw each.
+    """Evaluate the predictions of the test cases against their truth, and draw each case.
 
-    ``target``: the class that is scored where the truth is semantic, or several. ``folder``: of the predictions, in
-    whose ``evaluation`` the results lie; ``pictures``: where each case's picture does. What goes wrong joins
-    ``problems``.
+    ``target``: the class, or the classes, to score if the truth is semantic. ``folder``: of the predictions; the
+    results go to its subfolder ``evaluation``. ``pictures``: return the path of each case's picture. Problems are
+    added to ``problems``.
     """
     cases = [case for case in dataset.test if case.truth is not None]
     for case in dataset.test:
         if case.truth is None:
-            problems.append(Problem(str(case.image), "has no truth: predicted, not scored"))
+            problems.append(Problem(str(case.image), "has no truth: it is predicted but not scored"))
     if not cases:
-        say("No test case has a truth: nothing to evaluate.")
+        say("No test case has a truth: nothing is evaluated.")
         return
     results = folder / "evaluation"
     classes = target if isinstance(target, PanopticClasses) else None
@@ -108,7 +108,7 @@ def _benchmarks(
     """Return what is scored of ``cases``, which have a truth: one benchmark, or one for each of several classes."""
     scored = None if cases[0].instances or isinstance(target, PanopticClasses) else target
     if scored is not None:
-        say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
+        say(f"There is no instancesTs: class {scored.name} of labelsTs is scored voxel by voxel.")
     written, ambiguous = one_file_each(volumes_in(folder), {case.name for case in dataset.test}, labels=True)
     doubtful = {name: problem.what for name, problem in ambiguous.items()}
     pairs = [
@@ -124,7 +124,7 @@ def _benchmarks(
 
 
 def _draw(scored: ScoredCase, picture: Path) -> None:
-    """Draw the prediction of a test case beside the truth; the report says why, where one of the files is damaged."""
+    """Draw the prediction of a test case beside the truth. A damaged file is not drawn: the report gives the reason."""
     if scored.truth is None:
         return
     path = scored.benchmark.images[scored.case]
@@ -132,7 +132,7 @@ def _draw(scored: ScoredCase, picture: Path) -> None:
         truth, predicted = scored.truth.read(), volume.read()
         of_class = scored.benchmark
         truth = np.isin(truth, of_class.values) if of_class.values else truth
-        if of_class.classes and not of_class.any_label:  # both hold several classes
+        if of_class.classes and not of_class.any_label:  # both files hold several classes
             truth, predicted = (np.isin(labels, tuple(of_class.classes)) for labels in (truth, predicted))
         z = fullest_slice(truth, predicted)
         try:
@@ -141,4 +141,4 @@ def _draw(scored: ScoredCase, picture: Path) -> None:
         except PlanewiseError:
             continue
         comparison_picture(shown, truth, predicted, z, picture, scored.case)
-        say(f"A picture of {scored.case} is {picture}")
+        say(f"The picture of {scored.case} is {picture}")

@@ -39,12 +39,12 @@ from planewise.training.task import score_before
 
 
 def train_mito(options: MitoTrain) -> int:
-    """Fine-tune, and maybe predict and evaluate; see ``finetune_mito``. Returns the exit code."""
+    """Fine-tune, and predict and evaluate if that is wanted; see ``finetune_mito``. Returns the exit code."""
     return report_problems(finetune_mito(options))
 
 
 def finetune_mito(options: MitoTrain) -> list[Problem]:
-    """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases; return what went wrong.
+    """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases; return the problems.
 
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
@@ -54,7 +54,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     if plan.is_done() and not options.self_training:
         record = plan.files.training / RECORD
         slices_to_train_on(plan.options, plan.dataset, plan.target, plan.intensities, record, cut=False)
-        say(f"{options.model_name} is trained already, done; more --iterations train on")
+        say(f"{options.model_name} is trained already; more --iterations continue the training")
     else:
         best = _train(plan, problems)
     if best is None:
@@ -68,7 +68,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
 
 
 def _train(plan: TrainingPlan, problems: list[Problem]) -> Path | None:
-    """Train, and export the best; return the folder of its checkpoint, None in all processes but the first.
+    """Train and export the best model; return its checkpoint's folder, or None in all processes but the first.
 
     Cases that could not be cut into slices join ``problems``.
     """
@@ -104,14 +104,14 @@ def _train(plan: TrainingPlan, problems: list[Problem]) -> Path | None:
 
 
 def _begin(plan: TrainingPlan, task: PanopticTask, slices: Record | None) -> LoopOptions:
-    """Make room for a training, unless it is resumed, and keep what it begins with; return how long it is."""
+    """Clear the folder, unless a training is resumed, and write its initial files; return the options of its loop."""
     options, files, loop = plan.options, plan.files, plan.loop
     compared = options.corrections is not None and not (options.resume and (files.training / SCORE_BEFORE).exists())
     before = score_before(task, loop.accelerator) if compared else None
     if options.minutes is not None and not options.resume:
         whole = options.minutes * 60 / (1 + SHARE * options.self_training)
         loop = replace(loop, iterations=steps_within(whole, task, loop))
-        say(f"--minutes {options.minutes:g}: {loop.iterations} iterations, as fast as the first few were")
+        say(f"--minutes {options.minutes:g}: {loop.iterations} iterations, judged by the speed of the first few")
     if not options.resume:
         files.clear()
         if slices is not None:
@@ -122,15 +122,15 @@ def _begin(plan: TrainingPlan, task: PanopticTask, slices: Record | None) -> Loo
 
 
 def _go_on_from(corrections: Path, plan: TrainingPlan, best: Path, problems: list[Problem]) -> None:
-    """Say what training from ``corrections`` gained, predict their cases again, and write where to go on.
+    """Say what training from ``corrections`` gained, predict their cases again, and write the next work list.
 
-    All this is by the better of the two models, the new one and that which it started from.
+    The better of the two models is used: the new one, or the one that training started from.
     """
     options, files = plan.options, plan.files
     gained = say_gain(files.training, load_checkpoint(best / BEST), SCORE, plan.model_path)
     model_before = plan.model_path
     kept, weights = (files.yaml, files.weights) if gained else (model_before, locate_weights(plan.model, model_before))
-    made = read_manifest(files.predictions / MANIFEST)  # maybe by the other of the two, of another round
+    made = read_manifest(files.predictions / MANIFEST)  # in another round perhaps by the other of the two models
     other = made is not None and made.model != str(weights.resolve())
     again = predict_again(options, kept, files.predictions, replace=options.overwrite or other)
     predict_cases([(case.name, case.image) for case in plan.dataset.train], again, problems, renewed=True)
@@ -157,14 +157,14 @@ def _test(plan: TrainingPlan, folder: Path, problems: list[Problem]) -> None:
 
 
 def _with_object_sizes(plan: TrainingPlan) -> ModelFile:
-    """Return the model's file with how large the objects are that it is trained on, which is also said."""
+    """Return the model's file with the sizes of the objects it is trained on, and print them."""
     wanted = wanted_target(plan.dataset, plan.target)
     sizes = None
     if not isinstance(wanted, PanopticClasses):
         with progress("measuring objects", len(plan.dataset.train), unit="cases") as advance:
             sizes = object_sizes(plan.dataset.train, wanted, lambda name: advance(1, name))
     if sizes is not None:
-        say(f"Objects trained on: {sizes}; see --min_size of mito predict")
+        say(f"Sizes of the training objects: {sizes}; see --min_size of mito predict")
     return plan.model.model_copy(update={"object_sizes": sizes})
 
 
@@ -175,7 +175,7 @@ def _base_network(plan: TrainingPlan) -> PanopticNetwork:
         return network_for_classes(locate_weights(model, plan.model_path), model.outputs, model.architecture)
     if model.architecture not in architectures():
         raise PlanewiseError(
-            f"{plan.model_path}: architecture: is {model.architecture}; --from_scratch and --base need it to be one of "
+            f"{plan.model_path}: the architecture is {model.architecture}; --from_scratch and --base need one of "
             f"{', '.join(architectures())}"
         )
     import torch
@@ -184,8 +184,8 @@ def _base_network(plan: TrainingPlan) -> PanopticNetwork:
     network = architectures()[model.architecture](outputs=model.outputs)
     if options.backbone is not None:
         network.load_base(options.backbone)
-        licence = licence_of(options.backbone) or "not said there: see where it is from"
-        say(f"--base {options.backbone}: the encoder starts from it. Its licence is {licence}")
+        licence = licence_of(options.backbone) or "not stated there: see the page of its source"
+        say(f"--base {options.backbone}: the encoder starts from these weights. Their licence is {licence}")
     return network
 
 

@@ -1,4 +1,4 @@
-"""What a training of mito is to be: settled, or refused, before any work."""
+"""The plan of a mito training: what it does is settled, or refused, before any work."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,17 +25,17 @@ from planewise.training.checkpoint import is_finished, load_checkpoint
 from planewise.training.loop import LAST
 from planewise.training.loop_options import LoopOptions
 
-ITERATIONS = 1000  # of a training, by default
+ITERATIONS = 1000  # default length of a training
 LEARNING_RATE = 0.003  # MitoNet's
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is trained from which model, on which dataset, for how long, and where it is left.
+    """What is trained from which model, on which dataset, for how long, and where the files go.
 
-    ``options``: as given, but with the model and the channel that corrections decide on; ``tests``: the folder for the
-    predictions of the test cases, if they are wanted; ``target``: the class of a semantic truth, or several; None of
-    instances.
+    ``options``: as given, but with the model and the channel of the corrected result; ``tests``: the folder for the
+    predictions of the test cases, or None if they are not wanted; ``target``: the class, or the classes, of a semantic
+    truth; None for instances.
     """
 
     options: MitoTrain
@@ -49,34 +49,34 @@ class TrainingPlan:
     loop: LoopOptions
 
     def is_done(self) -> bool:
-        """Whether this very training is resumed, and has ended.
+        """Whether this training is resumed and has already ended.
 
-        Raises PlanewiseError if one with other options is resumed.
+        Raises PlanewiseError if a training with other options is resumed.
         """
         model_is_there = self.options.resume and self.files.yaml.exists()
         return model_is_there and is_finished(self.files.training / LAST, vars(self.loop))
 
 
 def plan_training(options: MitoTrain) -> TrainingPlan:
-    """Return what is to be trained; with ``corrections`` their dataset is made first.
+    """Return what is trained; with ``corrections`` the dataset is made from them first.
 
-    Raises PlanewiseError for options or a dataset that cannot be used. Cases that cannot are said.
+    Raises PlanewiseError for options or a dataset that cannot be used. Single cases that cannot be used are printed.
     """
     device = choose_device(options.device)
-    if options.corrections is None:  # which make the dataset
+    if options.corrections is None:  # corrections make the dataset themselves
         refuse_no_folder(options.dataset_path)
     files = TrainingFiles(options.model_dir, options.model_name)
-    files.check_free(options.resume, options.overwrite)  # before a dataset that a training goes on with is replaced
+    files.check_free(options.resume, options.overwrite)  # before the dataset of a training to resume is replaced
     if options.corrections is not None:
         options = with_corrections(options, options.corrections)
     elif options.image is not None:
         raise PlanewiseError(
-            f"--image {options.image}: goes with --corrections; without it the images are the dataset's"
+            f"--image {options.image}: needs --corrections; without corrections the images are those of the dataset"
         )
     model_path, model = _base_model(options, files)
     if options.num_nodes > 1 and not options.skip_conversion:
         raise PlanewiseError(
-            "--num_nodes: several nodes cannot cut the slices at once; cut them before, on one, and give "
+            "--num_nodes: several nodes cannot cut the slices at the same time; cut them first on one node, then give "
             "--skip_conversion"
         )
     tests = folder_for_predictions(options, files.weights) if options.test_after_training else None
@@ -97,23 +97,23 @@ def plan_training(options: MitoTrain) -> TrainingPlan:
 
 
 def _base_model(options: MitoTrain, files: TrainingFiles) -> tuple[Path, ModelFile]:
-    """Return the file of the model to start from, and what it says."""
+    """Return the path and the content of the file of the model to start from."""
     path = find_model_file(options.base_model)
     if options.corrections is not None and path.resolve() == files.yaml.resolve():
         raise PlanewiseError(
-            f"--model_name {options.model_name}: the training would replace {path}, which it starts from and is "
-            "compared with; give another name"
+            f"--model_name {options.model_name}: the training would replace {path}, the model that it starts from and "
+            "is compared with; give another name"
         )
     model = read_model_file(path)
     if options.patch_size % model.padding_factor:
         raise PlanewiseError(
-            f"--patch_size {options.patch_size} must be a multiple of {model.padding_factor} for {path.name}"
+            f"--patch_size {options.patch_size}: must be a multiple of {model.padding_factor} for {path.name}"
         )
     return path, model
 
 
 def _dataset(options: MitoTrain) -> Dataset:
-    """Return the dataset, in which the model is not to be left among the inputs."""
+    """Return the dataset. Raises PlanewiseError if the model would be written among the inputs."""
     dataset = open_dataset(
         options.dataset_path,
         need_test=options.test_after_training,
@@ -128,7 +128,7 @@ def _dataset(options: MitoTrain) -> Dataset:
 
 
 def _with_labels(dataset: Dataset, several: bool) -> Dataset:
-    """Return the dataset without training cases whose truth holds no labels, or ones without a name.
+    """Return the dataset without training cases whose truth has no labels, or has labels without a name.
 
     ``several``: whether several classes are trained.
 
@@ -176,20 +176,20 @@ def _loop_options(
 
 
 def _iterations(options: MitoTrain, files: TrainingFiles) -> int:
-    """Return the steps to train; with ``minutes`` those that were chosen before, until others are."""
+    """Return the number of training steps; the one chosen before if ``minutes`` is resumed."""
     if options.minutes is not None and options.resume:
         return int(load_checkpoint(files.training / LAST, mmap=True)["ends"][-1])
     return options.iterations or ITERATIONS
 
 
 def _place_of(backbone: Path) -> str:
-    """Return where a folder lies, from wherever a training is resumed; an id of the hub is no path."""
+    """Return a folder's absolute path, to be found wherever a training is resumed; an id of the hub is kept."""
     return str(backbone.resolve() if backbone.exists() else backbone)
 
 
 def _intensity_rule(options: MitoTrain, model: ModelFile) -> IntensityRule:
-    """Return how intensities become those that the network is given."""
+    """Return how intensities are converted to those that the network receives."""
     base = model.trained_intensities()
-    if options.from_scratch or options.backbone is not None:  # nothing was trained on the base's polarity
+    if options.from_scratch or options.backbone is not None:  # these weights were not trained on the base's polarity
         base = base.model_copy(update={"polarity": "unclear"})
     return IntensityRule(base, options.intensity, options.invert)

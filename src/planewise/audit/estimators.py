@@ -1,13 +1,13 @@
-"""Totals from a model's numbers and a random sample of them that was corrected.
+"""Totals estimated from a model's numbers and a random sample of them that was corrected.
 
 The difference estimator: the model's total, known for every unit, and an estimate of its error from the items alone,
 
     T = sum of m_i over all units + sum of (y_i - m_i) / p_i over the items,
 
-where m is what the masks say, y what the corrected item says, and p the probability with which it was drawn (Horvitz
-and Thompson 1952, doi:10.1080/01621459.1952.10483446; Särndal, Swensson and Wretman 1992, section 6.3). It is unbiased
-whatever the masks are; good masks only make it narrow. With a model's predictions for m this is what Angelopoulos et
-al. 2023 (doi:10.1126/science.adi6000) call prediction-powered inference.
+where m is the value in the masks, y the value in the corrected item, and p the probability with which it was drawn
+(Horvitz and Thompson 1952, doi:10.1080/01621459.1952.10483446; Särndal, Swensson and Wretman 1992, section 6.3). It is
+unbiased whatever the masks are; good masks only make the interval narrower. With a model's predictions for m this is
+what Angelopoulos et al. 2023 (doi:10.1126/science.adi6000) call prediction-powered inference.
 """
 
 import math
@@ -17,16 +17,16 @@ import numpy as np
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-ALPHA = 1 / 12  # of values that jump, smoothness 0: Kieu 1997; Gundersen et al. 1999. Smooth ones would have 1/240
-HALF_AN_OBJECT = 0.25  # the square of the error of the two further items that an interval of a count supposes
+ALPHA = 1 / 12  # for values that jump, smoothness 0: Kieu 1997; Gundersen et al. 1999. For smooth values it is 1/240
+HALF_AN_OBJECT = 0.25  # squared error of the two further items that a count's interval assumes
 
 
 @dataclass(frozen=True)
 class Sample:
     """The items of one stratum of ``size`` units.
 
-    ``low``, ``high`` (n,): between which each item's true value lies, the same where it was corrected; ``masks`` (n,):
-    what the masks say of it.
+    ``low``, ``high`` (n,): bounds of each item's true value, equal if it was corrected; ``masks`` (n,): the items'
+    values in the masks.
     """
 
     size: int
@@ -40,18 +40,18 @@ class Sample:
 
     @property
     def likely(self) -> np.ndarray:
-        """Return what each item holds, as the masks say it where it was skipped (n,)."""
+        """Return the likely value of each item: that of the masks if it was skipped (n,)."""
         return np.clip(self.masks, self.low, self.high)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One population: its strata, and the ``total`` of what the masks say of all of its units.
+    """One population: its strata, and the ``total`` of the masks' values over all its units.
 
-    ``weight``: what a unit of the variable counts in the sum. ``whole``: the variable counts objects, and an item that
-    seems right may hide one. ``largest``: the most that the masks say of a unit; ``most``: the most that it can hold.
-    ``systematic``: drawn at equal distances from a random start. ``silent``: of a count within another variable, that
-    its items seem right.
+    ``weight``: the weight of a unit of the variable in the sum. ``whole``: the variable counts objects, and an item
+    that seems right may hide one. ``largest``: the largest value of a unit in the masks; ``most``: the largest possible
+    value. ``systematic``: drawn at equal distances from a random start. ``silent``: for a count that is part of another
+    variable, its items seem right.
     """
 
     samples: tuple[Sample, ...]
@@ -73,20 +73,20 @@ class Part:
 
     @property
     def seems_right(self) -> bool:
-        """Whether no item differs from the masks, or needs to, where it was skipped."""
+        """Whether all items agree with the masks, or may do so if they were skipped."""
         return self.silent or all(bool(((s.low <= s.masks) & (s.masks <= s.high)).all()) for s in self.samples)
 
     def without_masks(self) -> "Part":
-        """Return the same items as if there were no masks: the plain estimate from the corrected items."""
+        """Return the same items as if there were no masks: for the plain estimate from the corrected items."""
         bare = tuple(replace(sample, masks=np.zeros(sample.n)) for sample in self.samples)
         return replace(self, samples=bare, total=0.0, largest=0.0)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; NaN where the items do not tell it. ``df``: degrees of freedom.
+    """A number with its 95 % interval; NaN if the items do not determine it. ``df``: degrees of freedom.
 
-    Where items were skipped, ``value`` takes them as the masks have them; the interval assumes nothing about them.
+    For skipped items, ``value`` uses the values of the masks; the interval assumes nothing about them.
     """
 
     value: float
@@ -111,7 +111,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Component:
-    """A share of a variance: ``variance`` with ``df``; ``doubt``: what skipped items may add to the standard error."""
+    """A part of a variance: ``variance`` with ``df``; ``doubt``: what skipped items may add to the standard error."""
 
     low: float
     likely: float
@@ -128,15 +128,15 @@ def estimate(parts: list[Part]) -> Estimate:
     item and masks (Cochran 1977, section 5.9); the quantile is Student's t with the degrees of freedom of Satterthwaite
     (1946, doi:10.2307/3002019). A systematic sample has the variance of ``cavalieri_variance``.
 
-    - A count has few errors, which a small sample may not show: it supposes one item more that is wrong by half an
-      object up, and one down, after Agresti and Coull (1998, doi:10.1080/00031305.1998.10480550). Where no item is
-      wrong at all, it reaches to the K wrong units that the items would miss once in 40: (1 - p)^K = 0.025, p the
+    - A count has few errors, which a small sample may not show: it assumes one more item that is wrong by half an
+      object up, and one down, after Agresti and Coull (1998, doi:10.1080/00031305.1998.10480550). If no item is wrong
+      at all, the interval includes the K wrong units that the items would miss once in 40: (1 - p)^K = 0.025, p the
       lowest probability with which units were drawn.
-    - Where no item differs from the masks in another variable, up to 1 - 0.025^(1/n) of the units may (Clopper and
-      Pearson 1934, doi:10.1093/biomet/26.4.404), each by all that is possible.
-    - A skipped item may be anything between its bounds. The standard error is a norm of the differences, so it is at
-      most that at the middle of the bounds and the sum of what each of them adds, and the degrees of freedom are at
-      least the fewest of a stratum: the interval holds each that any values within the bounds give.
+    - If no item differs from the masks in another variable, up to 1 - 0.025^(1/n) of the units may (Clopper and
+      Pearson 1934, doi:10.1093/biomet/26.4.404), each by the largest possible amount.
+    - A skipped item may have any value between its bounds. The standard error is a norm of the differences, so it is at
+      most the one at the middle of the bounds plus the sum of what each of them adds, and the degrees of freedom are at
+      least the fewest of a stratum: the interval contains all intervals that values within the bounds give.
     """
     components = _components_of(parts)
     total = sum(part.weight * part.total for part in parts)
@@ -157,17 +157,17 @@ def estimate(parts: list[Part]) -> Estimate:
 
 
 def quantile(df: float) -> float:
-    """Return Student's t that a 95 % interval reaches to."""
+    """Return the quantile of Student's t for a 95 % interval."""
     return float(stdtrit(max(df, 1.0), 0.5 + CONFIDENCE / 2))
 
 
 def _components_of(parts: list[Part], factor: float = 1.0) -> list[_Component]:
-    """Return the components of a variance, as ``factor`` times as many items of the same spread would show it."""
+    """Return the components of a variance, as estimated for ``factor`` times as many items of the same spread."""
     return [c for part in parts for s in part.samples for c in [_component(part, s, factor)]] + _supposed(parts, factor)
 
 
 def _component(part: Part, sample: Sample, factor: float) -> _Component:
-    """Return what the items of one stratum show."""
+    """Return the component that the items of one stratum give."""
     n, scale = sample.n, part.weight * sample.size / max(sample.n, 1)
     low, high = (values - sample.masks for values in (sample.low, sample.high))
     middle, radius = (low + high) / 2, (high - low) / 2
@@ -189,7 +189,7 @@ def _component(part: Part, sample: Sample, factor: float) -> _Component:
 
 
 def _supposed(parts: list[Part], factor: float) -> list[_Component]:
-    """Return what is supposed of counts beyond what their items show."""
+    """Return the components that are assumed for counts in addition to those of their items."""
     counts = [part for part in parts if part.whole and 0 < part.n < part.size]
     right = [part for part in counts if part.seems_right]
     items = sum(part.n for part in counts) * factor
@@ -209,7 +209,7 @@ def _supposed(parts: list[Part], factor: float) -> list[_Component]:
 
 
 def _hidden(parts: list[Part]) -> tuple[float, float]:
-    """Return how much too high and too low the masks may be where no item differs from them."""
+    """Return how much too high and too low the masks may be if no item differs from them."""
     down = up = 0.0
     for part in (part for part in parts if part.n < part.size):
         share = 1 - ((1 - CONFIDENCE) / 2) ** (1 / part.n)
@@ -224,16 +224,16 @@ def cavalieri_variance(values: np.ndarray, step: float) -> float:
 
     ``values`` (n,): in order, every ``step``-th section; A, B, C: sums of products of values 0, 1 and 2 apart
     (Gundersen and Jensen 1987, doi:10.1111/j.1365-2818.1987.tb02837.x; Kieu 1997; Gundersen et al. 1999,
-    doi:10.1046/j.1365-2818.1999.00457.x). What alternates in step with the sample is not seen.
+    doi:10.1046/j.1365-2818.1999.00457.x). Variation in phase with the sample is not detected.
     """
     a, b, c = (float((values[lag:] * values[: len(values) - lag]).sum()) for lag in (0, 1, 2))
     return max(0.0, step**2 * ALPHA * (3 * a - 4 * b + c))
 
 
 def items_to_halve(parts: list[Part]) -> int | None:
-    """Return how many more items, shared out as those that are there, would halve the interval of ``estimate``.
+    """Return how many more items, distributed like the existing ones, would halve the interval of ``estimate``.
 
-    By the variances that the items show; None where they show none.
+    From the variances that the items show; None if they show none.
     """
     now = estimate(parts)
     if math.isnan(now.half_width) or now.se <= 0:
@@ -251,7 +251,7 @@ def items_to_halve(parts: list[Part]) -> int | None:
 
 
 def _half_width_with(parts: list[Part], factor: float) -> float:
-    """Return the half width that ``factor`` times as many items would give."""
+    """Return the half width for ``factor`` times as many items."""
     components = _components_of(parts, factor)
     variance = sum(c.variance for c in components)
     uncertain = sum(c.variance**2 / c.df for c in components)

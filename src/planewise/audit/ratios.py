@@ -5,17 +5,17 @@ from dataclasses import replace
 
 from planewise.audit.estimators import Estimate, Part, Sample, estimate
 
-FARTHEST = 1e6  # times the estimate: a ratio's end beyond it is none
+FARTHEST = 1e6  # times the estimate: an end beyond it counts as infinite
 
 
 def ratio(top: list[Part], bottom: list[Part]) -> Estimate:
     """Return the sum of ``top`` over that of ``bottom``, two variables of the same items of the same populations.
 
     The interval is Fieller's (1954, doi:10.1111/j.2517-6161.1954.tb00159.x): all R for which top - R bottom may be 0.
-    It has no upper end, infinity, where the bottom may be 0; where it is estimated as 0 nothing is known.
+    Its upper end is infinity if the bottom may be 0; if the bottom is estimated as 0, nothing is known.
     """
     over, under = estimate(top).value, estimate(bottom).value
-    if not (over > 0 and under > 0):  # amounts are not negative, and this says nothing more of their ratio
+    if not (over > 0 and under > 0):  # amounts are not negative, so this says nothing more about their ratio
         return Estimate(math.nan, 0.0, math.inf, math.nan, math.nan)
     value = over / under
 
@@ -49,7 +49,7 @@ def less(top: Part, bottom: Part, r: float) -> Part:
     )
     if not bottom.whole:
         return replace(top, samples=samples, total=top.total - by * bottom.total)
-    # in units of objects, so that what is supposed of a count holds
+    # in units of objects, so that the assumptions for counts hold
     rescaled = tuple(Sample(s.size, s.low / by, s.high / by, s.masks / by) for s in samples)
     total = (top.total - by * bottom.total) / by
     weight, silent = top.weight * by, bottom.seems_right

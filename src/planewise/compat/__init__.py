@@ -1,1 +1,1 @@
-"""The original scripts' command lines, translated to ours; ``scripts/`` holds their names."""
+"""The original scripts' command lines, translated to ours; ``scripts/`` holds scripts with their names."""

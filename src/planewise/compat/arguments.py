@@ -15,9 +15,9 @@ FLAG = re.compile(r"--?([A-Za-z][\w-]*)(?:=(.*))?", re.DOTALL)  # a number such 
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of an original script: ``option``, the one of ours that it is, and the number of ``values`` it takes.
+    """A flag of an original script: ``option``, our option of the same meaning, and the number of ``values`` it takes.
 
-    ``no_effect``: why it has nothing to say any more, which is printed where it is given.
+    ``no_effect``: why the flag has no effect any more; printed if the flag is given.
     """
 
     option: str = ""
@@ -27,7 +27,7 @@ class Flag:
 
 @dataclass
 class Given:
-    """What a command line gives: ``words`` that belong to no flag, and the values of every flag by its name."""
+    """The content of a command line: ``words`` that belong to no flag, and the values of each flag by its name."""
 
     words: list[str] = field(default_factory=list)
     flags: dict[str, list[str]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Given:
             raise PlanewiseError(f"{' '.join(self.words)}: follows no flag")
 
     def take(self, name: str, default: str | None = None) -> str:
-        """Remove a flag with one value and return that. Raises PlanewiseError if it is missing without a default."""
+        """Remove a flag with one value and return the value. Raises PlanewiseError if it is missing without default."""
         values = self.flags.pop(name, [default])
         if values[0] is None:
             raise PlanewiseError(f"-{name}: is missing; it has no default")
@@ -59,11 +59,11 @@ class Script:
 
     @property
     def names(self) -> dict[str, str]:
-        """What our options are called here, with the dash, where that is another name."""
+        """The names of our options here, with the dash, if they differ."""
         return {flag.option: f"-{name}" for name, flag in self.flags.items() if flag.option not in ("", name)}
 
     def parse(self, words: list[str]) -> Given:
-        """Return what ``words`` give. Of a flag that is given twice it is the last; one without effect is printed.
+        """Return the content of ``words``. The last of repeated flags counts; flags without effect are printed.
 
         Raises PlanewiseError for a flag that neither the script nor our command has, or with too few values.
         """
@@ -96,12 +96,12 @@ class Script:
 
     @property
     def usage(self) -> str:
-        """What flags there are, in a line."""
+        """All flags, in a line."""
         listed = ", ".join(f"-{name}" for name in self.flags)
         return f"{listed}{f', and the options of planewise {self.command}' if self.command else ''}"
 
     def line(self, given: Given, words: list[str]) -> list[str]:
-        """Return the line of our command: ``words``, which belong to no option, and the flags by our names."""
+        """Return our command line: ``words``, which belong to no option, and the flags by our names."""
         options = []
         for name, values in given.flags.items():
             options += [f"--{self.flags.get(name, Flag(name)).option}", *values]
@@ -109,7 +109,7 @@ class Script:
 
 
 def _values(annotation: Any) -> int:
-    """Return how many words an option of ours takes."""
+    """Return how many words one of our options takes."""
     kinds = [annotation, *get_args(annotation)]
     for kind in kinds:
         if get_origin(kind) is tuple:

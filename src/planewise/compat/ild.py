@@ -1,4 +1,4 @@
-"""The scripts for chest CT: their command lines as those of ``planewise ild prepare``, train, predict and evaluate."""
+"""The scripts for chest CT: their command lines, translated to ``planewise ild`` prepare, train, predict, evaluate."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _FOLDERS = "the folders of prepared patients are called CT_ILD"
 
 
 def _new_folder(given: Given, flag: str, default: str | None = None) -> Path:
-    """Return the folder that a flag says things are written to. Raises PlanewiseError if it is a file."""
+    """Return the folder to write to, from a flag. Raises PlanewiseError if it is a file."""
     path = Path(given.take(flag, default))
     if path.is_file():
         raise PlanewiseError(f"-{flag} {path}: is a file; give a folder")
@@ -35,31 +35,31 @@ def _weights(given: Given, flag: str, default: str) -> Path:
     path = Path(default)
     if not path.exists():
         name = f"; -{flag} {path.stem} downloads the published one" if default == SAM2 else ""
-        raise PlanewiseError(f"-{flag}: is not given, and {default}, the script's default, is not there{name}")
-    say(f"-{flag} is not given: {default}, the script's default, is taken")
+        raise PlanewiseError(f"-{flag}: is missing, and the script's default, {default}, does not exist{name}")
+    say(f"-{flag} is not given: {default}, the script's default, is used")
     return path
 
 
 def _honour_config(given: Given, weights: Path) -> None:
-    """Take -model_cfg for what it says of the input's side, unless ``weights`` do; say where they differ in size."""
+    """Use the input size in the name of -model_cfg, unless ``weights`` state one; print where they disagree."""
     cfg = given.take("model_cfg", "")
     named = _CONFIG.fullmatch(Path(cfg).name)
     if named is None:
         if cfg:
-            say(f"-model_cfg {cfg} has no effect: which SAM2 it is, is read from its weights")
+            say(f"-model_cfg {cfg} has no effect: the size of SAM2 is read from its weights")
         return
     stored, side = _size_and_side(weights) if weights.is_file() else (None, None)
     size = next(size for size in SIZES if size[0] == named["size"][0])
     if stored not in (None, size):
-        say(f"-model_cfg {cfg} says {size}, but {weights} is {stored}, and is taken as that")
+        say(f"-model_cfg {cfg} says {size}, but {weights} is {stored}, which is used")
     if named["side"] and side is None:
         given.flags.setdefault("image_size", [named["side"]])
     elif named["side"] not in (None, str(side)):
-        say(f"-model_cfg {cfg} says {named['side']}, but {weights} was trained at {side}, which is taken")
+        say(f"-model_cfg {cfg} says {named['side']}, but {weights} was trained at {side}, which is used")
 
 
 def _size_and_side(weights: Path) -> tuple[str | None, int | None]:
-    """Return what weights say of themselves; nothing if they cannot be read, which the command tells."""
+    """Return the size and input side that weights state; None if they cannot be read, which the command reports."""
     from planewise.models.sam2_files import size_and_side
 
     try:
@@ -69,7 +69,7 @@ def _size_and_side(weights: Path) -> tuple[str | None, int | None]:
 
 
 def _choose_gpu(given: Given) -> None:
-    """Make the GPU of -device cuda:N the only one that this process and its workers see."""
+    """Make the GPU of -device cuda:N the only one visible to this process and its workers."""
     if "device" not in given.flags:
         return
     device, _, number = given.take("device").partition(":")
@@ -99,7 +99,7 @@ NII_TO_NPZ = Script(
         "window_level": Flag("window_level"),
         "window_width": Flag("window_width"),
         "save_nii": Flag("save_nii", 0),
-        "visualize": Flag(no_effect="prepared patients say themselves which slices they hold"),
+        "visualize": Flag(no_effect="prepared patients hold the list of their slices"),
     },
     "ild prepare",
     IldPrepare,
@@ -107,17 +107,20 @@ NII_TO_NPZ = Script(
 
 
 def nii_to_npz(words: list[str]) -> list[str]:
-    """Return our command line for one of ``nii_to_npz.py``: its pairs of images and labels are the dataset."""
+    """Return our command line for one of ``nii_to_npz.py``: its pairs of images and labels form the dataset."""
     given = NII_TO_NPZ.parse(words)
     given.refuse_words()
     images, labels = Path(given.take("img_path")), Path(given.take("gt_path"))
     suffixes = given.take("img_name_suffix", "_0000.nii.gz"), given.take("gt_name_suffix", ".nii.gz")
     work = _new_folder(given, "output_path", "./data")
     if not given.flags.keys() & {"window", "window_level", "window_width"}:
-        say("-window_level, -window_width are not given: the lung window; in the script's 40/400 ground glass is black")
+        say(
+            "-window_level, -window_width are not given: the lung window is used; with the script's 40/400 ground "
+            "glass is black"
+        )
     dataset = dataset_of(images, labels, *suffixes, work)
     if not (dataset / "imagesTs").is_dir() and not given.flags.keys() & {"split", "test_share"}:
-        say(f"There is no imagesTs: --test_share {TEST_SHARE} of the patients are kept for the test, as in the script")
+        say(f"There is no imagesTs: --test_share {TEST_SHARE} of the patients are kept for testing, as in the script")
         given.flags["test_share"] = [TEST_SHARE]
     given.flags = {"min_voxels": ["1000"], "min_pixels": ["100"]} | given.flags  # as published
     return NII_TO_NPZ.line(given, [str(dataset), str(work)])
@@ -176,7 +179,7 @@ FINETUNE = Script(
 
 
 def finetune_sam2(words: list[str]) -> list[str]:
-    """Return our command line for one of ``finetune_sam2_img.py``; a training that was begun is resumed."""
+    """Return our command line for one of ``finetune_sam2_img.py``; a training that has begun is resumed."""
     given = FINETUNE.parse(words)
     given.refuse_words()
     work, slices = given.take("work_dir", WORK), given.take("i")
@@ -186,7 +189,7 @@ def finetune_sam2(words: list[str]) -> list[str]:
     if "resume" in given.flags:
         _resume(given, folder, begun)
     if begun and "overwrite" not in given.flags:
-        say(f"{folder} holds this training already: it goes on; --overwrite trains again from the start")
+        say(f"{folder} already holds this training: it is resumed; --overwrite trains again from the start")
         given.flags["resume"] = []
     if "from_scratch" not in given.flags:
         weights = _weights(given, "pretrain_model_path", SAM2)
@@ -203,7 +206,7 @@ def _is_begun(folder: Path) -> bool:
 
 
 def _resume(given: Given, folder: Path, begun: bool) -> None:
-    """Take -resume for what it is: the training in ``folder``, which is resumed, or weights of another program."""
+    """Interpret -resume: as the training in ``folder``, which is resumed, or as weights of another program."""
     checkpoint = Path(given.take("resume"))
     ours = checkpoint.parent.resolve() == folder.resolve()
     if ours and begun:
@@ -212,10 +215,10 @@ def _resume(given: Given, folder: Path, begun: bool) -> None:
         raise PlanewiseError(f"-resume {checkpoint}: no such file")
     if not ours and _is_begun(checkpoint.parent):
         raise PlanewiseError(
-            f"-resume {checkpoint}: is of the training {checkpoint.parent}; to go on with that, give its folder with "
-            f"-work_dir and -task_name, which say {folder}"
+            f"-resume {checkpoint}: belongs to the training {checkpoint.parent}; to resume that, give its folder with "
+            f"-work_dir and -task_name, which now give {folder}"
         )
-    say(f"-resume {checkpoint}: {folder} starts from its weights, and anew: not from its optimiser's state and epoch")
+    say(f"-resume {checkpoint}: {folder} starts anew from its weights, without its optimiser's state and epoch")
     given.flags["pretrain_model_path"] = [str(checkpoint)]
 
 
@@ -230,14 +233,14 @@ _INFER = {
     "num_workers": Flag(no_effect="patients are segmented one by one; --devices N shares them among GPUs or processes"),
     "device": Flag("device"),
     "visualize": Flag("visualize", 0),
-    "vis": Flag(no_effect="prepared patients say themselves which slices they hold"),
+    "vis": Flag(no_effect="prepared patients hold the list of their slices"),
 }
 INFER_SAM2 = Script("infer_sam2_ILD", _INFER, "ild predict", IldPredict)
 INFER_MEDSAM2 = Script(
     "infer_medsam2_ILD",
     _INFER
     | {
-        "sam2_checkpoint": Flag(no_effect="the file of a fine-tuned model holds all of its weights"),
+        "sam2_checkpoint": Flag(no_effect="the file of a fine-tuned model holds all its weights"),
         "medsam2_checkpoint": Flag("trained_model"),
     },
     "ild predict",
@@ -251,7 +254,7 @@ def infer_sam2(words: list[str]) -> list[str]:
 
 
 def infer_medsam2(words: list[str]) -> list[str]:
-    """Return our command line for one of ``infer_medsam2_ILD.py``: the model that was fine-tuned."""
+    """Return our command line for one of ``infer_medsam2_ILD.py``: the fine-tuned model."""
     return _infer(words, INFER_MEDSAM2, "medsam2_checkpoint", f"{WORK}/{TASK}/{BEST}")
 
 

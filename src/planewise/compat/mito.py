@@ -1,4 +1,4 @@
-"""``mitoNet_finetune_from_nnunet.py``: its command line as one of ``planewise mito train`` or ``mito predict``."""
+"""``mitoNet_finetune_from_nnunet.py``: its command line, translated to ``planewise mito train`` or ``mito predict``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ _TRAIN = {
     "output_data_path": Flag("output_data_path"),
     "test_after_training": Flag("test_after_training", 0),
     "test_axes": Flag("test_axes", MANY),
-    "class": Flag("class"),  # ours, whose name in Python is another
+    "class": Flag("class"),  # our option, whose name in Python differs
 }
 _PREDICT = {
     "trained_model": Flag("trained_model"),
@@ -42,7 +42,7 @@ _PREDICT = {
 
 
 def _other(flags: dict[str, Flag], mode: str, options: type[Options]) -> dict[str, Flag]:
-    """Return flags of the other mode, which the script takes and does not look at; not those that ``options`` have."""
+    """Return flags of the other mode, which the script accepts and ignores, except those that ``options`` have."""
     why = f"it goes with --mode {mode}"
     return {name: replace(flag, no_effect=why) for name, flag in flags.items() if name not in options.model_fields}
 
@@ -69,7 +69,7 @@ def mode_of(words: list[str]) -> str:
 def finetune_or_predict(words: list[str]) -> list[str]:
     """Return our command line for one of ``mitoNet_finetune_from_nnunet.py``.
 
-    A training that was begun is resumed. ``--use_gpu``, off by default, becomes ``--device``.
+    A training that has begun is resumed. ``--use_gpu``, off by default, becomes ``--device``.
     """
     mode = mode_of(words)
     given = MODES[mode].parse(words)
@@ -77,9 +77,9 @@ def finetune_or_predict(words: list[str]) -> list[str]:
     gpu = given.flags.pop("use_gpu", None) is not None
     if gpu or (mode == "predict" and "device" not in given.flags):
         given.flags["device"] = ["auto" if gpu else "cpu"]
-    given.flags.setdefault("axes" if mode == "predict" else "test_axes", list(PLANES))  # as published; ours choose
+    given.flags.setdefault("axes" if mode == "predict" else "test_axes", list(PLANES))  # as published; we choose
     if mode == "predict":
-        for name, value in PUBLISHED.items():  # ours follow from the model and its training
+        for name, value in PUBLISHED.items():  # by default they follow from the model and its training
             given.flags.setdefault(name, [str(value)])
         given.refuse_words()
     elif _begun(given):
@@ -88,7 +88,7 @@ def finetune_or_predict(words: list[str]) -> list[str]:
 
 
 def _begun(given: Given) -> bool:
-    """Whether the training was begun before, with a message if so."""
+    """Whether the training has begun already, which is printed."""
     if len(given.words) != 2 or given.flags.keys() & {"resume", "overwrite"}:
         return False
     from planewise.training.loop import LAST
@@ -96,5 +96,5 @@ def _begun(given: Given) -> bool:
     name = given.flags.get("model_name", [MitoTrain.model_fields["model_name"].default])[0]
     checkpoint = Path(given.words[1]) / f"{name}_training" / LAST
     if checkpoint.exists():
-        say(f"{name} was begun already ({checkpoint}): it goes on; --overwrite trains again from the start")
+        say(f"{name} has begun already ({checkpoint}): it is resumed; --overwrite trains again from the start")
     return checkpoint.exists()

@@ -1,4 +1,4 @@
-"""Images and labels in any two folders, paired by the suffixes of their names, as a dataset that is listed by file."""
+"""Images and labels in any two folders, paired by the suffixes of their names, as a dataset that lists its files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from planewise.progress import say
 from planewise.volumes.formats import ending_of
 from planewise.volumes.json_files import read_json, write_json
 
-# What the original scripts call the values, where no dataset.json does.
+# The original scripts' names of the values, used without a dataset.json.
 CLASSES = {"ILD1": 1, "Reticulation": 2, "GGO-reticulation": 3, "ILD4": 4, "Honeycombing": 5}
 LISTED = "dataset"  # folder, in the work folder, of the dataset.json that lists the pairs
 
@@ -17,8 +17,8 @@ LISTED = "dataset"  # folder, in the work folder, of the dataset.json that lists
 def dataset_of(images: Path, labels: Path, image_suffix: str, label_suffix: str, work: Path) -> Path:
     """Return the folder of a nnU-Net dataset whose training cases are the pairs of two folders.
 
-    It is the one that holds both, if they are its imagesTr and labelsTr by name and suffix. Else a dataset.json that
-    lists the pairs is written in ``work``. Raises PlanewiseError, naming the flag, for what cannot be paired.
+    This is the folder that holds both, if they are its imagesTr and labelsTr by name and suffix. Otherwise a
+    dataset.json that lists the pairs is written in ``work``. Raises PlanewiseError, naming the flag, if nothing pairs.
     """
     folder = images.parent.resolve()
     if _is_nnunet(folder, images, labels, image_suffix, label_suffix):
@@ -28,21 +28,21 @@ def dataset_of(images: Path, labels: Path, image_suffix: str, label_suffix: str,
             raise PlanewiseError(f"-{flag} {path}: no such folder")
     for flag, suffix in (("img_name_suffix", image_suffix), ("gt_name_suffix", label_suffix)):
         if not ending_of(Path(f"case{suffix}")):
-            raise PlanewiseError(f"-{flag} {suffix}: must end as volumes do, such as .nii.gz")
+            raise PlanewiseError(f"-{flag} {suffix}: must end like a volume's name, for example in .nii.gz")
     one_folder = images.resolve() == labels.resolve()
     image_cases = _cases(images, image_suffix, label_suffix if one_folder else None)
     label_cases = _cases(labels, label_suffix, image_suffix if one_folder else None)
     paired = image_cases & label_cases
     if not paired:
         raise PlanewiseError(
-            f"-img_path {images}, -gt_path {labels}: no name without {image_suffix} is one without {label_suffix}; the "
-            f"folders hold {_some(images)}, and {_some(labels)}: see -img_name_suffix and -gt_name_suffix"
+            f"-img_path {images}, -gt_path {labels}: no name before {image_suffix} equals one before {label_suffix}; "
+            f"the folders hold {_some(images)}, and {_some(labels)}: see -img_name_suffix and -gt_name_suffix"
         )
     say(f"{len(paired)} pairs: {images}/*{image_suffix} with {labels}/*{label_suffix}")
     if (folder / "imagesTs").is_dir():
-        say(f"{folder / 'imagesTs'}: is not used; it goes with imagesTr, labelsTr and dataset.json beside it")
+        say(f"{folder / 'imagesTs'}: is not used; it needs imagesTr, labelsTr and dataset.json beside it")
     cases = {
-        # what one of a pair lacks is listed all the same: reading it says so
+        # incomplete pairs are listed too: reading them reports what is missing
         case: {
             "images": [str(images.resolve() / f"{case}{image_suffix}")],
             "label": str(labels.resolve() / f"{case}{label_suffix}"),
@@ -63,7 +63,7 @@ def dataset_of(images: Path, labels: Path, image_suffix: str, label_suffix: str,
 
 
 def named_by_case(labels: Path, suffix: str, links: Path) -> Path:
-    """Return a folder of the labels by the names of their cases: ``labels``, or ``links``, made here, that lead there.
+    """Return a folder of the labels named by their cases: ``labels`` itself, or ``links`` to them, made here.
 
     Raises PlanewiseError if no name in ``labels`` ends in ``suffix``.
     """
@@ -97,8 +97,8 @@ def _is_nnunet(folder: Path, images: Path, labels: Path, image_suffix: str, labe
 
 
 def _cases(folder: Path, suffix: str, others: str | None) -> set[str]:
-    """Return what comes before ``suffix`` in the names of ``folder`` that end so, unless they end in ``others``, which
-    is longer.
+    """Return the part before ``suffix`` of the names in ``folder`` that end in it, unless they end in ``others``, a
+    longer suffix.
     """
     names = {path.name for path in folder.iterdir() if path.name.endswith(suffix) and not path.name.startswith(".")}
     if others is not None and len(others) > len(suffix):
@@ -112,11 +112,11 @@ def _some(folder: Path) -> str:
 
 
 def _classes(images: Path, labels: Path) -> dict[str, object]:
-    """Return the labels of the dataset.json beside the folders; where there is none, the original scripts'."""
+    """Return the labels of the dataset.json beside the folders; without one, those of the original scripts."""
     meta = beside(labels, images)
     if meta is None:
         listed = ", ".join(f"{value} {name}" for name, value in CLASSES.items())
-        say(f"No {DATASET_FILE} beside {labels} names the classes: they are those of the original scripts, {listed}")
+        say(f"No {DATASET_FILE} beside {labels} names the classes: those of the original scripts, {listed}, are used")
         return {"background": 0, **CLASSES}
     content = read_json(meta)
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):

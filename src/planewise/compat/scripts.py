@@ -1,4 +1,4 @@
-"""The original scripts by name: what ``scripts/*.py`` run."""
+"""The original scripts by name, as run by ``scripts/*.py``."""
 
 import sys
 from collections.abc import Callable

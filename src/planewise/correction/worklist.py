@@ -56,6 +56,6 @@ def read_worklist(path: Path) -> list[Item]:
     names = [(item.case, item.name) for item in items]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise PlanewiseError(
-            f"{path}: item {twice[1]!r} of case {twice[0]} is there twice; each needs a name of its own"
+            f"{path}: item {twice[1]!r} of case {twice[0]} is listed twice; each item needs a different name"
         )
     return items

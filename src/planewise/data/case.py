@@ -6,7 +6,7 @@
     {case}_0001.tiff beside {case}_0000.tiff                                   is another channel of it
     {case}_1000.tiff alone                                                     is a case of that whole name
 
-nnU-Net counts channels from 0000, and dataset.json names them: another number is part of the name, see ``is_channel``.
+nnU-Net counts channels from 0000, and dataset.json names them: other numbers are part of the name, see ``is_channel``.
 """
 
 import re
@@ -70,7 +70,7 @@ def channel_number(path: Path) -> int | None:
 
 
 def channel_within(path: Path | Series, channel: int | None) -> int | None:
-    """Return which channel of the image at ``path`` is meant by ``--channel``: None where its name says it already."""
+    """Return the channel of the image at ``path`` that ``--channel`` selects: None if its name states the channel."""
     if not channel or not isinstance(path, Path):
         return channel
     name = _Name.of(path)
@@ -98,12 +98,12 @@ def plane_of(case: str) -> str:
 
 @dataclass(frozen=True)
 class _Name:
-    """The parts of a file's name; accents as one character each, whichever way its system stores them.
+    """The parts of a file's name; accents are one character each, however the file system stores them.
 
-    Bytes that are no UTF-8 are written out, so that a table can hold the name of a case whose files are refused.
+    Bytes that are not UTF-8 are escaped, so that a table can show the name of a case whose files are refused.
 
-    ``full``: without what programs call their results; ``case``: without a number of four digits at its end either;
-    ``number``: that; ``channel``: whether it is nnU-Net's channel number, see ``is_channel``.
+    ``full``: without the endings of results; ``case``: also without a number of four digits at its end; ``number``:
+    that number; ``channel``: whether it is nnU-Net's channel number, see ``is_channel``.
     """
 
     stem: str
@@ -131,10 +131,10 @@ class _Name:
 def group_by_case(
     paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None
 ) -> dict[str, list[Path]]:
-    """Return all files of every case; see ``case_name``.
+    """Return all files of each case; see ``case_name``.
 
-    Numbers of which nothing says that they are channels' are taken for such too where several files differ in them
-    alone, which then belong to one case, where they are the numbers of other cases' channels, or ``channel``.
+    Where nothing states whether numbers are channel numbers, they are assumed to be if several files differ only in
+    them (these files then belong to one case), or if they are the numbers of other cases' channels, or ``channel``.
     """
     files = list(paths)
     names = {path: _Name.of(path) for path in files}
@@ -153,7 +153,7 @@ def group_by_case(
 
 
 def _channel_of(path: Path, case: str) -> int | None:
-    """Return the channel number in the name of a file of ``case``; None if it has none, or it is the case's."""
+    """Return the channel number in the name of a file of ``case``; None if there is none, or if it is the case's."""
     name = _Name.of(path)
     return name.number if name.case == case else None
 
@@ -161,9 +161,9 @@ def _channel_of(path: Path, case: str) -> int | None:
 def one_file_each(
     paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None, labels: bool = False
 ) -> tuple[dict[str, Path], dict[str, Problem]]:
-    """Return the file of each case, and a problem for each case with several files, of which none is taken.
+    """Return the file of each case, and a problem for each case with several files, none of which is used.
 
-    With ``channel``, the file with that number is taken if several differ in it. ``labels``: the files are not images.
+    With ``channel``, the file with that number is used if several differ in it. ``labels``: the files are not images.
     """
     chosen: dict[str, Path] = {}
     refused = {}
@@ -307,7 +307,7 @@ def cases_in(
     for name, image in images.items():
         if stacks.get(image):
             decision = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
-            say(f"{decision}; --sequence no takes each for a volume" if sequence == "auto" else decision)
+            say(f"{decision}; --sequence no makes each a volume" if sequence == "auto" else decision)
     if sequence == "yes" and not any(stacks.values()):
         raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICES)}, nor folders of them")
     _say_numbers(images)
@@ -315,8 +315,8 @@ def cases_in(
 
 
 def image_alone(path: Path, channel: int | None) -> tuple[dict[str, Path], list[Problem]]:
-    """Return one image by its case; or a problem, as its folder would have, if it may be a channel or an image of its
-    own: their results would have one name."""
+    """Return one image by its case; or, as for its folder, a problem if it may be either a channel or a separate
+    image: both results would have the same name."""
     name = _Name.of(path)
     if name.number is None or channels_named(path):
         return {case_name(path): path}, []
@@ -335,13 +335,13 @@ def image_alone(path: Path, channel: int | None) -> tuple[dict[str, Path], list[
 
 
 def _say_numbers(images: dict[str, Path]) -> None:
-    """Say which images end in a number that is taken for part of their names, though nothing says so."""
+    """Print which images end in a number that is assumed to be part of their names."""
     for case, path in images.items():
         name = _Name.of(path)
         if name.number is not None and name.channel is None and case == name.full:
             say_once(
                 f"{path}: is case {case}: _{name.number:04d} is taken for part of its name, not for nnU-Net's channel "
-                f"number, for no {name.case}_0000 lies beside it"
+                f"number, because there is no {name.case}_0000 beside it"
             )
 
 

@@ -1,4 +1,4 @@
-"""Intensities as a model sees them: as shares of a range, of which 0 is its black and 1 its white."""
+"""Intensities as a model sees them: as shares of a range, where 0 is black and 1 is white."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from planewise.data.line_contrast import Polarity
 from planewise.errors import PlanewiseError
 from planewise.volumes.formats.dicom import Series
 
-QUANTILES = (0.005, 0.995)  # between which the used range lies: specks and hot pixels do not stretch it
+QUANTILES = (0.005, 0.995)  # the used range lies between them, so that specks and hot pixels do not stretch it
 
 
 class TrainedIntensities(BaseModel):
@@ -49,9 +49,9 @@ class IntensityRange:
 
 
 def refuse_not_finite(slab: np.ndarray, path: Path | Series, first: int = 0) -> None:
-    """Raise PlanewiseError, naming their place, if voxels of ``slab`` (z, y, x) are NaN or infinite.
+    """Raise PlanewiseError, naming the slices, if voxels of ``slab`` (z, y, x) are NaN or infinite.
 
-    ``path``: where it was read from, from slice ``first`` on.
+    ``path``: the file that the slab was read from, from slice ``first`` on.
     """
     if slab.dtype.kind != "f" or np.isfinite(slab).all():
         return
@@ -59,15 +59,15 @@ def refuse_not_finite(slab: np.ndarray, path: Path | Series, first: int = 0) -> 
     low, high = (np.flatnonzero(of_slices)[[0, -1]] + first).tolist()
     where = f"at z = {low}" if low == high else f"between z = {low} and {high}"
     raise PlanewiseError(
-        f"{path}: {of_slices.sum()} voxels {where} are NaN or infinite; intensities are numbers: set those voxels to "
-        "the background's"
+        f"{path}: {of_slices.sum()} voxels {where} are NaN or infinite; intensities must be numbers: set those "
+        "voxels to the background value"
     )
 
 
 def normalise(slices: np.ndarray, range_: IntensityRange, mean: float, std: float) -> np.ndarray:
-    """Return ``slices``, as shares of ``range_``, less ``mean`` and divided by ``std``, as float32."""
+    """Return ``slices`` as shares of ``range_``, minus ``mean``, divided by ``std``, as float32."""
     factor = 1 / ((range_.high - range_.low) * std)
-    wide = slices.dtype.itemsize > 2 and range_.low != 0  # a large offset would take all digits of a float32
+    wide = slices.dtype.itemsize > 2 and range_.low != 0  # a large offset would use up the digits of a float32
     pixels = (slices.astype(np.float64) - range_.low).astype(np.float32) if wide else slices.astype(np.float32)
     if range_.low != 0 and not wide:
         pixels -= np.float32(range_.low)

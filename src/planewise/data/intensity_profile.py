@@ -1,4 +1,4 @@
-"""What the intensities of a volume are, measured: the range that it uses, padding left out, and its contrast."""
+"""Measure the intensities of a volume: the range that it uses, without padding, and its contrast."""
 
 # mypy: disable-error-code="arg-type, assignment"
 # (the kernel's integers are numba's machine integers, which mypy takes for Python's)
@@ -18,18 +18,18 @@ from planewise.volumes.files import read_voxels
 from planewise.volumes.labels import slab_starts
 from planewise.volumes.volume import Volume
 
-PADDING_SHARE = 0.004  # of the lowest or highest value: more of it is padding or saturation, and takes no part
-PADDING_GAP = 0.2  # of the used range: values beyond so wide a gap, and not few, are padding too
-SAMPLE = 2**22  # voxels of types with too many values to count each
+PADDING_SHARE = 0.004  # a larger share of the lowest or highest value is padding or saturation, and is left out
+PADDING_GAP = 0.2  # of the used range: many values beyond such a gap are padding too
+SAMPLE = 2**22  # voxels to count, for types with too many values to count every one
 SAMPLE_OF_IMAGE = 2**14
 
 
 @dataclass(frozen=True)
 class IntensityProfile:
-    """What a volume's intensities are.
+    """The intensities of a volume.
 
-    ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, padding left out. ``values``: how many
-    different ones occur, counted up to 3. ``lines``: see ``line_contrast``.
+    ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, without padding. ``values``: the number of
+    different values, counted up to 3. ``lines``: see ``line_contrast``.
     """
 
     dtype: np.dtype
@@ -43,11 +43,11 @@ class IntensityProfile:
 
     @property
     def used(self) -> str:
-        """The type and the used range, to read."""
+        """The type and the used range, as text."""
         return f"{self.dtype}, uses {self.low:g} to {self.high:g}"
 
     def of_range(self, range_: IntensityRange) -> TrainedIntensities:
-        """Return what a model is trained on that sees this volume in ``range_``."""
+        """Return the intensities that a model is trained on if it sees this volume in ``range_``."""
         low, high = sorted((v - range_.low) / (range_.high - range_.low) for v in (self.low, self.high))
         inverted = range_.low > range_.high
         flipped: dict[Polarity, Polarity] = {"dark": "bright", "bright": "dark", "unclear": "unclear"}
@@ -55,7 +55,7 @@ class IntensityProfile:
 
 
 def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
-    """Read ``volume`` slab by slab and return what its intensities are; ``path`` is where it was opened from.
+    """Read ``volume`` slab by slab and return the profile of its intensities; ``path``: the file it was opened from.
 
     Raises PlanewiseError if it is empty, damaged, or holds NaN or infinity.
     """
@@ -66,7 +66,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     offset = int(np.iinfo(dtype).min) if dtype.kind in "ui" else 0
     counts = np.zeros(1 << (8 * dtype.itemsize) if counted else 0, np.int64)
     step = max(1, math.prod(volume.shape) // SAMPLE)
-    while math.gcd(step, volume.shape[2]) > 1:  # or a few columns would stand for all
+    while math.gcd(step, volume.shape[2]) > 1:  # otherwise only a few columns would be counted
         step += 1
     samples: list[np.ndarray] = []
     least, most = math.inf, -math.inf
@@ -80,7 +80,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
             refuse_not_finite(slab, path, planes.start)
             least, most = min(least, float(slab.min())), max(most, float(slab.max()))
             samples.append(slab.reshape(-1)[::step].astype(np.float64))
-        for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # less says too little
+        for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # smaller volumes show too little
             if planes.start <= z < planes.stop:
                 of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
     if counted:
@@ -96,7 +96,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
 
 
 def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
-    """Return what a model is trained on that sees ``images`` (H, W), float32 shares of its range."""
+    """Return the intensities that a model is trained on if it sees ``images`` (H, W), float32 shares of its range."""
     samples: list[np.ndarray] = []
     of_tiles: list[Lines] = []
     for number, image in enumerate(images):
@@ -105,25 +105,25 @@ def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
         if min(image.shape) >= TILE:
             of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
     low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
-    if low == high:  # all alike: any range will do
+    if low == high:  # all values are the same: any range will do
         low, high = 0.0, 1.0
     return TrainedIntensities(low=round(low, 4), high=round(high, 4), polarity=polarity_of(of_tiles)[1])
 
 
 @numba.njit(nogil=True, cache=True)
 def _count(voxels: np.ndarray, counts: np.ndarray, offset: int) -> None:
-    """Add how often each value occurs to ``counts``, whose first is of ``offset``."""
+    """Add the number of times each value occurs to ``counts``, whose first entry is for ``offset``."""
     for value in voxels.flat:
         counts[np.int64(value) - offset] += 1
 
 
 def _quantiles(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
-    """Return the ``QUANTILES`` of values (ascending) that occur ``amounts`` times, padding at either end left out."""
+    """Return the ``QUANTILES`` of values (ascending) that occur ``amounts`` times, without padding at either end."""
     kept = amounts.astype(np.float64)
     if len(values) > 2:
         kept[[end for end in (0, -1) if amounts[end] > PADDING_SHARE * amounts.sum()]] = 0
     low, high = _quantiles_of(values, kept)
-    for _ in range(2):  # padding at the low end, then at the high one, or the other way round
+    for _ in range(2):  # padding at the low end, then at the high end, or the other way round
         gaps = np.flatnonzero(np.diff(values) > PADDING_GAP * max(high - low, 1e-300))
         for gap in gaps.tolist():
             for beyond in (slice(None, gap + 1), slice(gap + 1, None)):

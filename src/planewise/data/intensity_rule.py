@@ -1,7 +1,7 @@
-"""How the range that a volume uses is brought to the one that a model was trained on.
+"""How the range that a volume uses is matched to the range that a model was trained on.
 
-Of a volume that fills the range of its type, or the bit depth that holds it, that range is kept. Of another, dim or of
-low contrast, two quantiles are laid on the quantiles of the training data, by one straight line for the whole volume.
+If a volume fills the range of its type, or of a bit depth that holds it, that range is used. Otherwise, for dim volumes
+or low contrast, two quantiles are mapped to those of the training data by one linear map for the whole volume.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,20 +15,20 @@ from planewise.data.line_contrast import Polarity
 from planewise.errors import PlanewiseError
 from planewise.volumes.volume import Volume
 
-LEAST_CONTRAST = 0.7  # of the training data's: what random contrast in training still shows to a model
+LEAST_CONTRAST = 0.7  # of the training data's contrast: a model has seen as little by random contrast in training
 BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 
 
 @dataclass(frozen=True)
 class IntensityRule:
-    """How volumes are brought to what a model was ``trained`` on; see ``choose_range`` for what the user may say."""
+    """How volumes are matched to what a model was ``trained`` on; see ``choose_range`` for the user's settings."""
 
     trained: TrainedIntensities = field(default_factory=TrainedIntensities)
     given: tuple[float, float] | None = None
     invert: bool = False
 
     def range_of(self, volume: Volume, path: Path) -> tuple[IntensityRange, str, IntensityProfile]:
-        """Return the range in which the model sees ``volume``, opened from ``path``, what was decided, and the profile.
+        """Return the range in which the model sees ``volume``, opened from ``path``, the decision, and the profile.
 
         Raises PlanewiseError as ``measure_intensities`` and ``choose_range`` do.
         """
@@ -36,7 +36,7 @@ class IntensityRule:
         return *choose_range(profile, self.trained, path, self.given, self.invert), profile
 
     def of_polarity(self, polarity: Polarity) -> "IntensityRule":
-        """Return the rule for a model that is trained on images of ``polarity``."""
+        """Return the rule for a model that was trained on images of ``polarity``."""
         return replace(self, trained=self.trained.model_copy(update={"polarity": polarity}))
 
 
@@ -47,21 +47,21 @@ def choose_range(
     given: tuple[float, float] | None = None,
     invert: bool = False,
 ) -> tuple[IntensityRange, str]:
-    """Return the range in which a model trained on ``trained`` sees a volume, and what was decided, to read.
+    """Return the range in which a model trained on ``trained`` sees a volume, and the decision as text.
 
-    ``given``: what the user says is black and white; then nothing is judged. ``invert``: the user says that contrast is
+    ``given``: black and white as set by the user; then nothing is checked. ``invert``: the user states that contrast is
     inverted. Raises PlanewiseError if the range cannot be determined, or if contrast is inverted without --invert.
     """
     if given is not None:
         low, high = given[::-1] if invert else given
-        seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as --intensity says"
+        seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as set by --intensity"
         return _clipping(profile, low, high), seen
     refuse_what_has_no_range(profile, path)
     if not invert and {profile.polarity, trained.polarity} == {"dark", "bright"}:
         raise PlanewiseError(
-            f"{path}: its contrast is inverted: fine structures are {profile.polarity}, and the model was trained on "
-            f"{trained.polarity} ones (line contrast {profile.lines:+.2f}); --invert turns it round, and --intensity "
-            "LOW HIGH uses it as it is"
+            f"{path}: its contrast is inverted: fine structures are {profile.polarity}, but the model was trained on "
+            f"{trained.polarity} ones (line contrast {profile.lines:+.2f}); --invert inverts it, and --intensity "
+            "LOW HIGH uses it unchanged"
         )
     whole = _full_range(profile)
     if whole and profile.high - profile.low >= LEAST_CONTRAST * (whole[1] - whole[0]) * (trained.high - trained.low):
@@ -72,7 +72,7 @@ def choose_range(
     low = start - sign * trained.low * slope
     range_ = _clipping(profile, low, low + sign * slope)
     return range_, (
-        f"{profile.used}, which is laid on {trained.low:.2f} to {trained.high:.2f} of the range that the model was "
+        f"{profile.used}, which is mapped to {trained.low:.2f} to {trained.high:.2f} of the range that the model was "
         f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}"
     )
 
@@ -83,15 +83,15 @@ def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
         what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
         most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"
         raise PlanewiseError(
-            f"{path}: {what.get(profile.values, most)}; that does not give the range of an image. Is it a mask? "
-            "--intensity LOW HIGH says what is black and what is white"
+            f"{path}: {what.get(profile.values, most)}; the range of an image cannot be determined from that. Is it a "
+            "mask? --intensity LOW HIGH sets black and white"
         )
 
 
 def _full_range(profile: IntensityProfile) -> tuple[float, float] | None:
-    """Return the range of the volume's type, or else that of the least bit depth that holds it, from 0.
+    """Return the range of the volume's type, or else of the smallest bit depth that holds it, from 0.
 
-    The type is taken if the volume fills a good part of it. None if there are negative real numbers, or beyond 16 bits.
+    The type is used if the volume fills a good part of it. None for negative real numbers, or beyond 16 bits.
     """
     if profile.least < 0:
         if profile.dtype.kind != "i":

@@ -1,7 +1,7 @@
-"""Leaks: voxels of a test volume that are also in a training volume, at any offset, whatever the files are called.
+"""Leaks: voxels of a test volume that are also in a training volume, at any offset and under any file name.
 
-Runs of voxels are hashed, a few of them are chosen by what they hold, and those that two volumes share say at which
-offset the voxels themselves are to be compared: Schleimer et al. 2003, doi:10.1145/872757.872770.
+Runs of voxels are hashed, and a few of them are chosen by their content. Runs that two volumes share give the offset
+at which the voxels themselves are compared: Schleimer et al. 2003, doi:10.1145/872757.872770.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from planewise.volumes.labels import slab_starts
 from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import Volume
 
-MOST_ANCHORS = 2**20  # of all training volumes, in memory: the larger they are, the fewer runs are chosen
-LEAST_THINNING = 6  # one run in 2**6, of small volumes
-REPEATS = 4  # a run that is in one volume more often is a pattern, which says nothing of where it is
-MATCHES = 3  # shared runs with one offset before voxels are compared there
-LEAST_VOXELS = 1000  # that are the same before it is reported
-OFFSETS = 8  # at most, of two volumes, at which voxels are compared
+MOST_ANCHORS = 2**20  # of all training volumes, in memory: for larger volumes fewer runs are chosen
+LEAST_THINNING = 6  # one run in 2**6 is chosen in small volumes
+REPEATS = 4  # a run that occurs more often in a volume is a pattern, which does not locate anything
+MATCHES = 3  # shared runs needed at an offset before voxels are compared there
+LEAST_VOXELS = 1000  # equal voxels that are reported
+OFFSETS = 8  # most offsets of two volumes at which voxels are compared
 CANONICAL = ((0, 1, 2), (1, 1, 1))
 
 
@@ -33,9 +33,9 @@ CANONICAL = ((0, 1, 2), (1, 1, 1))
 class Leak:
     """Voxels that ``test`` shares with ``train``.
 
-    ``voxels``: those in rows of at least ``RUN`` along x that are the same and varied: rows of padding do not count;
-    ``share`` of all voxels of the test volume. ``offset`` (z, y, x): voxel i of the test volume is voxel i + offset of
-    the training volume, both in canonical orientation.
+    ``voxels``: those in rows of at least ``RUN`` along x that are equal and varied, so that rows of padding do not
+    count; ``share``: of all voxels of the test volume. ``offset`` (z, y, x): voxel i of the test volume is voxel i +
+    offset of the training volume, both in canonical orientation.
     """
 
     train: str
@@ -46,13 +46,13 @@ class Leak:
 
     def __str__(self) -> str:
         return (
-            f"{self.test}: {100 * self.share:.3g} % of its voxels ({self.voxels:,}) are those of {self.train}, "
-            f"{self.offset} further (z, y, x)"
+            f"{self.test}: {100 * self.share:.3g} % of its voxels ({self.voxels:,}) are those of {self.train} at an "
+            f"offset of {self.offset} (z, y, x)"
         )
 
 
 class _Anchors(NamedTuple):
-    """Chosen runs: their hashes (n,) uint64, where they begin (n, 3) int32, and in which volume (n,) int32."""
+    """Chosen runs: their hashes (n,) uint64, their first voxels (n, 3) int32, and their volumes (n,) int32."""
 
     hashes: np.ndarray
     places: np.ndarray
@@ -61,20 +61,20 @@ class _Anchors(NamedTuple):
 
 @dataclass(frozen=True)
 class _Floats:
-    """A volume in canonical orientation whose voxels are read as float32: a value is the same in every type of file."""
+    """A volume in canonical orientation, read as float32, so that a value is the same in all types of files."""
 
     path: Path
     volume: Volume
 
     def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
-        with np.errstate(over="ignore"):  # a float64 may be beyond
+        with np.errstate(over="ignore"):  # a float64 may be out of range
             voxels = read_voxels(self.volume, self.path, index).astype(np.float32)
-        voxels += 0  # no -0, which has other bits
+        voxels += 0  # turns -0 into 0, which has other bits
         return np.ascontiguousarray(voxels)
 
 
 class _Image(NamedTuple):
-    """A case's image, not open: of many only one is held in memory."""
+    """A case's image, not yet open: only one of many is held in memory."""
 
     case: str
     path: Path
@@ -85,7 +85,7 @@ class _Image(NamedTuple):
 
     def floats(self) -> _Floats:
         volume = without_tilt(self.open())
-        if canonical_axes(volume) != CANONICAL:  # to turn it takes it whole
+        if canonical_axes(volume) != CANONICAL:  # turning it needs all its voxels
             volume = to_canonical(volume.with_voxels(read_voxels(volume, self.path)))
         return _Floats(self.path, volume)
 
@@ -93,7 +93,7 @@ class _Image(NamedTuple):
         try:
             return int(np.prod(self.open().shape))
         except PlanewiseError:
-            return 0  # said when its voxels are read
+            return 0  # reported when its voxels are read
 
 
 def warn_of_leaks(
@@ -103,9 +103,9 @@ def warn_of_leaks(
     channel: int | None = None,
     parts_validate: bool = False,
 ) -> list[Leak]:
-    """Print a warning for all that two sides of a split share, each the images by case; see ``shared_voxels``.
+    """Print a warning for each leak between two parts of a split, given as images by case; see ``shared_voxels``.
 
-    ``parts_validate``: of every training case; what two of them share is on both sides then.
+    ``parts_validate``: parts of each training case are used for validation, so shared voxels are in both parts.
     """
     sides = {"training": train, "validation": valid, "test": test}
     training, validation, tests = (
@@ -123,13 +123,13 @@ def warn_of_leaks(
 
 
 def shared_voxels(train: dict[str, Path], test: dict[str, Path], channel: int | None = None) -> list[Leak]:
-    """Return what the volumes of ``test`` share with those of ``train``, both by case, the largest share first.
+    """Return the leaks of the volumes of ``test`` in those of ``train``, both by case, the largest share first.
 
-    ``channel``: of the files that have several, as ``--channel`` means it.
+    ``channel``: for files that have several, as in ``--channel``.
 
-    A crop is found at any offset, in any type of voxel that holds the same values. A copy that was flipped, scaled or
-    resampled is not found, nor a crop narrower than ``RUN`` along x. Volumes are read in slabs; one that cannot be read
-    is passed over with a warning.
+    A crop is detected at any offset, in any type of voxel that holds the same values. A copy that was flipped, scaled
+    or resampled is not detected, nor a crop narrower than ``RUN`` along x. Volumes are read in slabs; one that cannot
+    be read is skipped with a warning.
     """
     if not (train and test):
         return []
@@ -155,15 +155,15 @@ def shared_voxels(train: dict[str, Path], test: dict[str, Path], channel: int | 
 
 
 def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
-    """Return one in ``2**thinning`` of a volume's varied runs, without those that it repeats."""
+    """Return one in ``2**thinning`` of a volume's varied runs, without runs that it repeats."""
     hashes, places = [np.zeros(0, np.uint64)], [np.zeros((0, 3), np.int32)]
     try:
         voxels = image.floats()
         if voxels.volume.shape[2] < RUN:
-            raise PlanewiseError(f"it is {voxels.volume.shape[2]} voxels wide, and runs of {RUN} are compared")
+            raise PlanewiseError(f"it is {voxels.volume.shape[2]} voxels wide, but runs of {RUN} are compared")
         for planes in slab_starts(voxels.volume.shape):
             slab = voxels[planes, :, :]
-            capacity = 4 * (slab.size >> thinning) + 1024  # where there are more, it is a pattern
+            capacity = 4 * (slab.size >> thinning) + 1024  # more would be a pattern
             chosen, at = choose_runs(slab, slab.view(np.uint32), thinning, capacity)
             hashes.append(chosen)
             places.append(at + np.array([planes.start, 0, 0], np.int32))
@@ -181,7 +181,7 @@ def _sorted(anchors: _Anchors) -> _Anchors:
 
 
 def _same_hashes(ours: _Anchors, theirs: _Anchors) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of both, sorted by hash, that have one hash: every pair of them."""
+    """Return the rows of both, sorted by hash, that have equal hashes: all such pairs."""
     first = np.searchsorted(theirs.hashes, ours.hashes, "left")
     count = np.searchsorted(theirs.hashes, ours.hashes, "right") - first
     ends = np.cumsum(count)
@@ -190,9 +190,9 @@ def _same_hashes(ours: _Anchors, theirs: _Anchors) -> tuple[np.ndarray, np.ndarr
 
 
 def _confirmed(train: _Image, test: _Image, runs: np.ndarray, offsets: np.ndarray) -> list[Leak]:
-    """Return the leaks at the offsets that most matches have, by comparing the voxels there.
+    """Return the leaks at the offsets with most matches, by comparing the voxels there.
 
-    ``runs`` (n,): of each match the test volume's run; ``offsets`` (n, 3).
+    ``runs`` (n,): the test volume's run of each match; ``offsets`` (n, 3).
     """
     leaks = []
     for _ in range(OFFSETS):
@@ -204,7 +204,7 @@ def _confirmed(train: _Image, test: _Image, runs: np.ndarray, offsets: np.ndarra
         try:
             voxels, share = _count_same(train.floats(), test.floats(), (dz, dy, dx))
         except PlanewiseError:
-            break  # said when its runs were chosen
+            break  # reported when its runs were chosen
         if voxels >= LEAST_VOXELS:
             leaks.append(Leak(train.case, test.case, voxels, share, (dz, dy, dx)))
         unexplained = ~np.isin(runs, runs[which.ravel() == most])
@@ -213,7 +213,7 @@ def _confirmed(train: _Image, test: _Image, runs: np.ndarray, offsets: np.ndarra
 
 
 def _count_same(train: _Floats, test: _Floats, offset: tuple[int, int, int]) -> tuple[int, float]:
-    """Return how many voxels are the same at ``offset``, see ``Leak``, and their share of the test volume."""
+    """Return how many voxels are equal at ``offset``, see ``Leak``, and their share of the test volume."""
     shape, other = test.volume.shape, train.volume.shape
     first = [max(0, -shift) for shift in offset]
     stop = [min(side, length - shift) for side, length, shift in zip(shape, other, offset)]

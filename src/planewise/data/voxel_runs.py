@@ -1,4 +1,4 @@
-"""Runs of voxels along x that are varied: chosen by their hash, and counted where two volumes have the same."""
+"""Varied runs of voxels along x: chosen by their hash, and counted where two volumes have the same."""
 
 # mypy: disable-error-code="index, arg-type, assignment"
 # (a kernel's integers are numba's machine integers)
@@ -7,14 +7,14 @@ import numba
 import numpy as np
 
 RUN = 32  # voxels along x that are hashed together
-DISTINCT, TURNS = 8, 6  # fewer values, or fewer changes between rising and falling, in a run: padding, air, a gradient
+DISTINCT, TURNS = 8, 6  # a run with fewer values, or fewer changes between rising and falling, is padding or a gradient
 BASE = np.uint64(0x9E3779B97F4A7C15)
 LEAVING = np.uint64(pow(int(BASE), RUN, 2**64))  # the weight of the voxel that leaves the window
 
 
 @numba.njit(nogil=True, cache=True)
 def choose_runs(voxels: np.ndarray, bits: np.ndarray, thinning: int, capacity: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hashes and the beginnings of the chosen runs of a slab (z, y, x) float32, at most ``capacity``.
+    """Return the hashes and first voxels of the chosen runs of a slab (z, y, x) float32, at most ``capacity``.
 
     ``bits``: the voxels as uint32. A run is chosen where the top ``thinning`` bits of its mixed hash are 0.
     """
@@ -41,7 +41,7 @@ def choose_runs(voxels: np.ndarray, bits: np.ndarray, thinning: int, capacity: i
 
 @numba.njit(nogil=True, cache=True, inline="always")
 def _spread(bits: np.uint32) -> np.uint64:
-    """Return the bits of a float32 so that the low ones, which are 0 in small whole numbers, differ too."""
+    """Return the mixed bits of a float32: the low bits, which are 0 in small whole numbers, then differ too."""
     wide = np.uint64(bits)
     return wide ^ (wide >> np.uint64(16))
 
@@ -69,7 +69,7 @@ def _is_varied(run: np.ndarray) -> bool:
 
 @numba.njit(nogil=True, cache=True)
 def count_in_same_runs(ours: np.ndarray, theirs: np.ndarray) -> int:
-    """Return the number of voxels of two boxes (z, y, x) that are the same, in rows of at least RUN that are varied."""
+    """Return the number of equal voxels of two boxes (z, y, x), in varied rows of at least RUN."""
     total = 0
     for z in range(ours.shape[0]):
         for y in range(ours.shape[1]):

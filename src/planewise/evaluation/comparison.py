@@ -1,6 +1,6 @@
-"""Every method's prediction of every case of several datasets, each scored once, with the same code.
+"""Score each method's prediction of each case of several datasets once, with the same code.
 
-A case's volumes are opened once for all methods, held in memory where they fit, and passed to the page's pictures
+A case's volumes are opened once for all methods, held in memory if they fit, and passed on to draw the page's pictures
 before the next case's are opened.
 """
 
@@ -35,10 +35,10 @@ from planewise.volumes.volume import Volume
 
 @dataclass
 class ScoredCase:
-    """A case that was just scored by all methods, its volumes still open, in the canonical orientation.
+    """A case that all methods were just scored on, its volumes still open, in canonical orientation.
 
-    ``truth``: as it is scored, None if it cannot be read. ``predictions``: by method, those that were delivered.
-    ``stored``: the truth as its file has it, to lay images on.
+    ``truth``: as it is scored, None if it cannot be read. ``predictions``: the delivered ones, by method. ``stored``:
+    the truth as in its file, whose geometry images are compared with.
     """
 
     benchmark: Benchmark
@@ -50,10 +50,10 @@ class ScoredCase:
     stored: Volume | None = None
 
     def lay_on_truth(self, image: Volume, path: Path) -> Volume:
-        """Return the case's ``image``, opened from ``path``, voxel by voxel beside the truth; see ``laid_on``."""
+        """Return the case's ``image``, opened from ``path``, matched voxel by voxel to the truth; see ``laid_on``."""
         pair = next(pair for pairs in self.benchmark.methods.values() for pair in pairs if pair.case == self.case)
         if pair.truth is None:
-            raise PlanewiseError(f"{path}: there is no truth to lay it on")
+            raise PlanewiseError(f"{path}: there is no truth to match it to")
         stored = open_labels(pair.truth) if self.stored is None else self.stored
         return to_canonical(laid_on(image, path, stored, pair.truth, pair.ignore_geometry))
 
@@ -65,15 +65,15 @@ def compare(
     advance: Callable[[], None] = lambda: None,
     overlap_alone: bool = False,
 ) -> Comparison:
-    """Score every method on every case, from the files, slab by slab.
+    """Score all methods on all cases, from the files, slab by slab.
 
     A case that a method lacks, or that cannot be read or compared, is scored as not delivered, as its status shows.
-    ``show`` is called with every case once it is scored. ``overlap_alone``: only what follows from the table of
+    ``show`` is called with each case after it is scored. ``overlap_alone``: only scores that follow from the table of
     overlaps: no surfaces, mistakes and wrong slices.
     """
     results: list[Result] = []
     errors: list[CaseErrors] = []
-    counted: Counts = {}  # several benchmarks may have one truth, a class of it each
+    counted: Counts = {}  # several benchmarks may share a truth, for a class each
     for benchmark in benchmarks:
         of_comparison: list[Result] = []
         for case in benchmark.cases():
@@ -88,9 +88,9 @@ def compare(
 
 
 def score_volumes(benchmark: Benchmark, case: str, pairs: Mapping[str, OpenPair], tolerance: Tolerance) -> list[Result]:
-    """Score a case's open volumes, by method, as ``compare`` does its files.
+    """Score a case's open volumes, by method, as ``compare`` scores files.
 
-    Raises PlanewiseError if one is no label volume.
+    Raises PlanewiseError if one is not a label volume.
     """
     scored = ScoredCase(benchmark, case, None)
     for method, pair in pairs.items():
@@ -141,7 +141,7 @@ def _place(benchmark: Benchmark, method: str, case: str) -> Place:
 def _score_method(
     scored: ScoredCase, method: str, pair: Pair, truth: Truth, tolerance: Tolerance | None, kept: Kept
 ) -> None:
-    """Add the results of a method; one without a prediction that can be read is scored as not delivered."""
+    """Add the results of a method; if it has no readable prediction, they are scored as not delivered."""
     try:
         opened = open_prediction(pair, truth, kept)
         notes = _notes(pair, opened, scored.benchmark.images.get(pair.case))
@@ -154,13 +154,13 @@ def _score_method(
     try:
         nothing = nothing_predicted(truth, f"{reason}: counted as an empty prediction")
         _score_opened(scored, method, nothing, tolerance, pair)
-    except (PlanewiseError, MemoryError):  # then it is the truth that cannot be read: there is nothing to score against
+    except (PlanewiseError, MemoryError):  # the truth cannot be read either: there is nothing to score against
         scored.truth = None
         scored.results += _unscored(scored.benchmark, method, pair, reason)
 
 
 def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
-    """Return what is to be noted of a prediction's file. Raises PlanewiseError if it is an image."""
+    """Return notes about a prediction's file. Raises PlanewiseError if it is an image."""
     if pair.prediction is None or pair.truth is None:
         return []
     notes = [
@@ -179,7 +179,7 @@ def _score_opened(
     with_spacing = with_spacing_of(pair.truth, benchmark.images.get(scored.case))
     scale = scale_of(with_spacing) if benchmark.unit is None else scale_in(with_spacing, benchmark.unit)
     place = _place(benchmark, method, scored.case)
-    if len(benchmark.classes) == 1 and benchmark.any_label:  # then instance ids are that class too
+    if len(benchmark.classes) == 1 and benchmark.any_label:  # then all instance ids count as that class
         (value,) = benchmark.classes
         truth = as_one_class(pair.truth, value, benchmark.values or (value,))
         pair = pair._replace(truth=truth, predicted=as_one_class(pair.predicted, value))
@@ -200,7 +200,7 @@ def _score_opened(
 
 
 def _notes_of_ids(result: Result, pair: OpenPair, files: Pair) -> list[str]:
-    """Return what is to be noted of the ids of instances."""
+    """Return notes about the ids of instances."""
     if files.truth is None or files.prediction is None or not result.delivered:
         return []
     notes = [
@@ -209,6 +209,6 @@ def _notes_of_ids(result: Result, pair: OpenPair, files: Pair) -> list[str]:
     ]
     if result.scores["n_pred"] == 1 < result.scores["n_truth"]:
         notes.append(
-            f"{result.case} is predicted as one object; of a semantic map only the voxel scores mean something"
+            f"{result.case} is predicted as one object; for a semantic map only the voxel scores are meaningful"
         )
     return [note for note in notes if note]

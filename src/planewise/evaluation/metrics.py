@@ -19,8 +19,8 @@ class Metric:
     """A score; ``better``: "" if neither direction is. ``unit``: the kind of unit that is appended to its key, if any.
 
     ``truth_empty``: its value if the truth is empty and the prediction is not; ``prediction_empty``: the reverse;
-    ``both_empty``. A missing prediction counts as an empty one or, if the truth is empty, as a false one; without a
-    fixed score for that it is not defined: so a missing prediction never scores best.
+    ``both_empty``. A missing prediction counts as an empty one or, if the truth is empty, as a false positive; scores
+    without a fixed value for that are undefined. So a missing prediction never has the best score.
     """
 
     name: str
@@ -66,7 +66,7 @@ def _of_objects(name: str, formula: str) -> Metric:
 
 
 def _of_matches(name: str, better: Literal["higher", "lower"], unit: Literal["", "distance"]) -> Metric:
-    return Metric(name, "mean over the matched objects alone", better, "undefined", "undefined", unit=unit)
+    return Metric(name, "mean over the matched objects only", better, "undefined", "undefined", unit=unit)
 
 
 def _partition(name: str, formula: str) -> Metric:
@@ -78,7 +78,7 @@ def _volume(name: str, formula: str) -> Metric:
 
 
 def _at(threshold: float) -> dict[str, Metric]:
-    """Return the scores of objects that are matched at an IoU."""
+    """Return the scores of objects that are matched at this IoU."""
     at = f"at IoU {threshold:g}"
     scores = {
         "f1": _share(f"F1 {at}", f"objects matched one to one {at} or more: 2 TP / (2 TP + FP + FN)"),
@@ -118,17 +118,17 @@ METRICS = {  # keys are without units: hd95_nm is under hd95
     "dsc_slices": _share("Dice by slice", "mean over the slices in which it is defined"),
     "n_slices": _count("slices", "those with the class in truth or prediction"),
     "nsd": _share(
-        "surface Dice", "share of both surfaces within the tolerance of the other; every surface voxel counts alike "
-        "(doi:10.2196/26151)",
+        "surface Dice", "share of both surfaces that lies within the tolerance of the other; all surface voxels count "
+        "equally (doi:10.2196/26151)",
     ),
     "hd95": _distance("HD95", "the larger of the two directed 95th percentiles of surface distances"),
     "assd": _distance("surface distance", "mean over the surface voxels of both (doi:10.1109/TMI.2009.2013851)"),
-    "object_nsd": _recall("object surface Dice", "mean over the true objects; 0 for one without a match"),
+    "object_nsd": _recall("object surface Dice", "mean over the true objects; 0 for an object without a match"),
     "object_hd95": _of_objects(
-        "object HD95", "mean over the true objects; the image's diagonal for one without a match"
+        "object HD95", "mean over the true objects; the image's diagonal for an object without a match"
     ),
     "object_assd": _of_objects(
-        "object surface distance", "mean over the true objects; the image's diagonal for one without a match"
+        "object surface distance", "mean over the true objects; the image's diagonal for an object without a match"
     ),
     "matched_nsd": _of_matches("matched surface Dice", "higher", ""),
     "matched_hd95": _of_matches("matched HD95", "lower", "distance"),
@@ -138,34 +138,35 @@ METRICS = {  # keys are without units: hd95_nm is under hd95
     ),
     "vi_merge": _partition("VI merge", "H(truth | prediction) in bits, over the same voxels (ibid.)"),
     "rand_error": _partition(
-        "Rand error", "adapted Rand error, 1 - F of the pairs of voxels that are together, over the same voxels "
+        "Rand error", "adapted Rand error, 1 - F of the pairs of voxels in one object, over the same voxels "
         "(doi:10.3389/fnana.2015.00142)",
     ),
     "missed": _count(
-        "missed", "true objects that no predicted one belongs to; of a class 1 if all of it is missed, else 0", "lower"
+        "missed", "true objects to which no predicted object belongs; for a class 1 if all of it is missed, else 0",
+        "lower",
     ),
-    "merges": _count("merges", "predicted objects that hold a quarter of several true ones", "lower"),
-    "splits": _count("splits", "true objects of which several predicted ones lie a quarter inside", "lower"),
+    "merges": _count("merges", "predicted objects that belong to several true objects", "lower"),
+    "splits": _count("splits", "true objects to which several predicted objects belong", "lower"),
     "false_positive": Metric(
         "false positive", "predicted volume in cases without the class", "lower", "counted", "undefined", "counted",
         "volume",
     ),
-    "truth": _volume("true volume", "voxels of the class in the truth, by their volume"),
-    "predicted": _volume("predicted volume", "voxels of the class in the prediction, by their volume"),
+    "truth": _volume("true volume", "volume of the class in the truth"),
+    "predicted": _volume("predicted volume", "volume of the class in the prediction"),
     "slice_sensitivity": _recall("slice sensitivity", "share of the slices with the class in which it is predicted"),
     "slice_specificity": Metric(
         "slice specificity", "share of the slices without the class in which it is not predicted", "higher", "counted",
         "counted", "counted",
     ),
     "n_with": _count("slices with it", "slices of all cases together that have the class"),
-    "n_without": _count("slices without", "slices of all predicted cases together that do not"),
+    "n_without": _count("slices without", "slices of all predicted cases together that do not have it"),
     "sensitivity": _recall("sensitivity", "slice sensitivity, the slices of all cases together"),
     "specificity": Metric(
         "specificity", "slice specificity, the slices of all predicted cases together", "higher", "counted", "counted",
         "counted",
     ),
     "auc": Metric(
-        "area under the ROC", "how often the one of two slices with the class has the higher score", "higher",
+        "area under the ROC", "how often a slice with the class has a higher score than one without", "higher",
         "undefined", "counted",
     ),
 }  # fmt: skip
@@ -189,7 +190,7 @@ def title_of(key: str) -> str:
 
 
 def as_not_delivered(scores: dict[str, float], truth_empty: bool, diagonal: float) -> dict[str, float]:
-    """Return the scores of a missing prediction, from those of an empty one; see ``Metric``."""
+    """Return the scores of a missing prediction, computed from those of an empty one; see ``Metric``."""
     if not truth_empty:
         return scores
     fixed = {"0": 0.0, "diagonal": diagonal}

@@ -1,4 +1,4 @@
-"""The results of a pair of open volumes: one of each class, or one of all objects."""
+"""The results of a pair of open volumes: one for each class, or one for all objects."""
 
 import math
 from collections.abc import Mapping
@@ -28,14 +28,14 @@ Place = tuple[str, str, str, str]  # the dataset, the method, the case and its p
 def class_results(
     names: Mapping[int, str], place: Place, pair: OpenPair, scale: Scale, tolerance: Tolerance | None
 ) -> list[Result]:
-    """Return the result of every class, by the ``names`` of their labels; without a tolerance, none of surfaces."""
+    """Return the result of each class, by the ``names`` of their labels; without a tolerance, no surface scores."""
     within = None if tolerance is None else {value: tolerance.of(scale, name) for value, name in names.items()}
     of_classes = score_classes(pair, list(names), scale, within)
     results = []
     for value, name in names.items():
         slices = of_classes.slices[value]
         empty = not slices.truth.any()
-        if pair.status != OK:  # what was not delivered misses slices, but is right in none
+        if pair.status != OK:  # a missing prediction misses slices, but gets no credit for slices without the class
             slices = slices.with_class
         presence = presence_scores([slices], [None])
         scores = of_classes.scores[value] | {
@@ -57,7 +57,7 @@ def class_results(
 
 
 def _final(scores: Scores, pair: OpenPair, truth_empty: bool, scale: Scale) -> Scores:
-    """Return scores as they count: those of what was not delivered never are the best."""
+    """Return scores as they are counted: a missing prediction never has the best score."""
     scores = {metric: float(score) for metric, score in scores.items()}
     if pair.status == OK:
         return scores
@@ -69,7 +69,7 @@ def object_result(
 ) -> tuple[Result, set[tuple[int, int]]]:
     """Return the result of instances, and the pairs of labels (truth, predicted) that are matched.
 
-    Without a tolerance only what follows from overlaps: neither surfaces nor mistakes, and no pairs.
+    Without a tolerance only scores that follow from overlaps: neither surfaces nor mistakes, and no pairs.
     """
     if tolerance is None:
         overlap = _overlap(pair)
@@ -115,7 +115,7 @@ def _overlap(pair: OpenPair) -> Overlap:
 
 
 def _overlap_and_surfaces(pair: OpenPair) -> tuple[LocatedOverlap, LabelSurfaces, LabelSurfaces]:
-    """Return the overlaps with where they lie, and the surfaces of the truth and of the prediction."""
+    """Return the overlaps with their places, and the surfaces of the truth and of the prediction."""
     counter, truth, predicted = LocatedCounter(), SurfaceParts(), SurfaceParts()
     for slab in read_slabs(pair):
         counter.add(slab.truth, slab.predicted, slab.start)
@@ -125,7 +125,7 @@ def _overlap_and_surfaces(pair: OpenPair) -> tuple[LocatedOverlap, LabelSurfaces
 
 
 def _note_of_copy(overlap: Overlap, place: Place) -> tuple[str, ...]:
-    note = f"{place[2]} has the truth's voxels with the truth's ids: it is a copy, whose scores say nothing of a method"
+    note = f"{place[2]} equals the truth, ids included: it is a copy, whose scores say nothing about a method"
     return (note,) if is_copy(overlap) else ()
 
 
@@ -140,7 +140,7 @@ def _object_boundaries(
 ) -> Scores:
     """Return means over objects: ``matched_...`` over the matched ones, ``object_...`` over all true ones.
 
-    For the latter an object without a match counts as the image's diagonal away, and surface Dice 0. NaN without any.
+    For the latter, an object without a match counts with the image's diagonal, and surface Dice 0. NaN without objects.
     """
     each = [boundary_scores(truth.of(a), predicted.of(b), scale, shape, tolerance) for a, b in matches]
     scores = {}

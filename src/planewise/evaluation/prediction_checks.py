@@ -1,4 +1,4 @@
-"""What compare would say of the predictions beside a dataset's truth, before anything is scored."""
+"""Notes on the predictions beside a dataset's truth, as compare would print them, before anything is scored."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +20,11 @@ def doubts_of_predictions(
     ignore_geometry: bool,
     advance: Callable[[str], None] = lambda method: None,
 ) -> list[str]:
-    """Return what is to be noted of the predictions in a dataset, ``imagesTs_{method}``; none if it has no truth Ts.
+    """Return notes on the predictions in a dataset, ``imagesTs_{method}``; none if it has no truth for test cases.
 
-    Cases that are missing, several files for one, no truth, another shape or geometry, files that cannot be read or are
-    images, and, where the truth is semantic, values that dataset.json does not name. ``advance`` is called with every
-    method that was looked at.
+    They name missing cases, several files for one case, cases without truth, other shapes or geometries, files that
+    cannot be read or are images, and, if the truth is semantic, values that dataset.json does not name. ``advance`` is
+    called with each method that was checked.
     """
     truth, methods = truth_of_tests(dataset), predictions_beside(dataset)
     if truth is None:
@@ -49,13 +49,13 @@ def doubts_of_predictions(
 
 
 def _doubt(pair: Pair, labels: LabelDefinition) -> str:
-    """Return what is wrong with a prediction, or to be noted of it; "" if nothing is."""
+    """Return what is wrong or notable about a prediction; "" if nothing is."""
     assert pair.prediction is not None
     if pair.problem or pair.truth is None:
         return f"{pair.prediction}: {pair.problem}"
     try:
         truth = open_labels(pair.truth)
-    except PlanewiseError:  # which is said of the truth
+    except PlanewiseError:  # reported for the truth
         return ""
     try:
         predicted = open_labels(pair.prediction)

@@ -1,4 +1,4 @@
-"""The embeddings of slices: each made once, in batches on a GPU, and kept as long as there is room."""
+"""The embeddings of slices: each is computed once, in batches on a GPU, and kept while there is room."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from planewise.models.sam2 import BoxSegmenter
 
-GPU_BATCH = 8  # slices that are encoded at once
+GPU_BATCH = 8  # slices that are encoded together
 
 
 class Encoder:
-    """Embeddings of slices ``images`` (N, H, W) uint8, each made once as long as it is kept: the last ``limit``.
+    """Embeddings of slices ``images`` (N, H, W) uint8, computed once each while kept; the last ``limit`` are kept.
 
-    Up to ``batch`` slices are encoded in one call, where ``look_ahead`` says which will be wanted; fewer from then on
-    if the GPU has no memory for as many. Default: ``GPU_BATCH`` on a GPU, and 1 elsewhere, where more gain nothing.
+    Up to ``batch`` slices are encoded in one call if ``look_ahead`` announced them; fewer once the GPU has run out of
+    memory for as many. Default: ``GPU_BATCH`` on a GPU; elsewhere 1, since more gain nothing.
     """
 
     def __init__(self, segmenter: BoxSegmenter, images: np.ndarray, limit: int = 64, batch: int | None = None) -> None:
@@ -24,7 +24,7 @@ class Encoder:
         self.device = next(segmenter.parameters()).device
         if batch is None:
             batch = GPU_BATCH if self.device.type == "cuda" else 1
-        self.batch = max(1, min(batch, self.limit // 2))  # two fronts look ahead, and neither may evict the other's
+        self.batch = max(1, min(batch, self.limit // 2))  # neither of two fronts may evict what the other encoded ahead
         self.kept: OrderedDict[int, list[Tensor]] = OrderedDict()
 
     def __call__(self, z: int) -> list[Tensor]:
@@ -33,7 +33,7 @@ class Encoder:
         return self.kept[z]
 
     def look_ahead(self, slices: Sequence[int]) -> None:
-        """Encode the first of ``slices``, if it is not kept, and with it as many of the next as a batch takes."""
+        """Encode the first of ``slices`` unless it is kept, together with as many of the next as a batch takes."""
         if slices[0] in self.kept:
             self.kept.move_to_end(slices[0])
             return
@@ -43,9 +43,9 @@ class Encoder:
             self.kept.popitem(last=False)
 
     def look_along(self, z: int, direction: int) -> None:
-        """Encode slice ``z`` of a front that moves in ``direction``, +1 or -1, and slices beyond; of 0, ``z`` alone.
+        """Encode slice ``z`` of a front that moves in ``direction``, +1 or -1, and slices beyond; for 0 only ``z``.
 
-        Those beyond are as many as lie kept behind it, so that few are in vain if the front ends.
+        As many slices beyond as are kept behind it, so that few are encoded in vain if the front ends.
         """
         slices = [z]
         while direction and z - len(slices) * direction in self.kept and 0 <= slices[-1] + direction < len(self.images):
@@ -54,7 +54,7 @@ class Encoder:
 
     @torch.inference_mode()
     def _encoded(self, slices: list[int]) -> Iterator[list[Tensor]]:
-        """Yield the embeddings of each of ``slices``, in order; those of a batch that does not fit, in halves of it."""
+        """Yield the embeddings of ``slices`` in order; a batch that does not fit into memory is halved."""
         pixels = torch.from_numpy(self.images[slices].astype(np.float32) / 255)
         done = 0
         while done < len(slices):
@@ -69,5 +69,5 @@ class Encoder:
             done += len(part)
             if len(part) == 1:
                 yield levels
-            else:  # copies: a view of one slice would keep the whole batch
+            else:  # copies, since a view of one slice would keep the whole batch
                 yield from ([level[i : i + 1].clone() for level in levels] for i in range(len(part)))

@@ -174,7 +174,7 @@ def _group(
     """
     row_runs, run_start, run_stop = _foreground_runs(bits, width)
     row_starts = np.zeros(len(row_runs), np.int64)
-    most = 0  # pieces, if every cell of a run had a centre of its own
+    most = 0  # pieces, if each cell of a run had a separate centre
     for run in range(len(run_start)):
         most += (run_stop[run] - 1) // cell - run_start[run] // cell + 1
     if len(centres) == 0:

@@ -1,6 +1,6 @@
 """Carry boxes from slice to slice: the mask of one slice gives the box of the next, upwards and downwards.
 
-Every slice is encoded once, whatever the number of classes and objects. The starting slices are decoded first; then two
+Each slice is encoded once, whatever the number of classes and objects. The starting slices are decoded first; then two
 fronts move outward, one upwards and one downwards, and all boxes of both are decoded in one call.
 """
 
@@ -19,17 +19,17 @@ from planewise.inference.encoder import Encoder
 from planewise.inference.prompts import Box, Prompt, tight_box
 from planewise.volumes.parts import connected_parts
 
-SAME_OBJECT = 0.8  # IoU of boxes of one class above which two tracks are one
+SAME_OBJECT = 0.8  # IoU of boxes of one class above which two tracks count as one
 
 
 @dataclass(frozen=True)
 class PropagationOptions:
     """How tracks move; margins are in pixels of a 256 grid laid over the slice."""
 
-    margin: float = 5.0  # by which a box is larger than the mask it comes from
-    least_pixels: int = 16  # a smaller part of a mask is no object
+    margin: float = 5.0  # by which a box is enlarged around the mask it comes from
+    least_pixels: int = 16  # a smaller part of a mask is not an object
     least_inside: float = (
-        0.5  # share of a part that must lie in the box it was looked for in; else it is another object
+        0.5  # share of a part that must lie in the box it was prompted with; otherwise it is another object
     )
     least_score: float = 0.0  # object score (logit) under which a track ends
     split: bool = True  # a mask that falls apart continues as several tracks
@@ -37,7 +37,7 @@ class PropagationOptions:
 
 @dataclass(frozen=True)
 class Track:
-    """An object of class ``label`` whose ``box``, in pixels, is to be looked into next."""
+    """An object of class ``label``; ``box``, in pixels, is the prompt for the next slice."""
 
     label: int
     box: Box
@@ -60,15 +60,15 @@ def propagate(
 ) -> np.ndarray:
     """Return labels (N, H, W) uint8 of the objects that ``prompts`` start, in the slices of ``encoder``.
 
-    ``consecutive`` (N - 1,) tells which slices lie directly below the next: no track crosses a gap, nor goes into a
-    slice in which its class's ``presence``, a logit, is not positive. Where classes overlap, see ``Painter``. Nothing
-    is found, nor goes on, where ``within`` (N, H, W) is False. ``advance`` is called with the number of slices that are
+    ``consecutive`` (N - 1,): which slices lie directly below the next. No track crosses a gap, nor enters a slice in
+    which its class's ``presence``, a logit, is not positive. Where classes overlap, see ``Painter``. Nothing is
+    segmented or followed where ``within`` (N, H, W) is False. ``advance`` is called with the number of slices that are
     decoded for the first time.
     """
     painter = Painter(encoder.images.shape)
 
     def look(slices: list[tuple[int, int, list[Track]]]) -> list[list[Track]]:
-        """Decode the tracks of one or two slices in one call; paint, and return what goes on from each."""
+        """Decode the tracks of one or two slices in one call; paint, and return the tracks that continue from each."""
         wanted = [(z, without_doubles(tracks) if direction else tracks) for z, direction, tracks in slices]
         for z, direction, _ in slices:
             encoder.look_along(z, direction)
@@ -89,12 +89,12 @@ def carry(
     advance: Callable[[int], None],
     presence: Callable[[int, int], float],
 ) -> None:
-    """Carry tracks from the slices they start in outwards, by both fronts, until none continues; see ``propagate``.
+    """Carry tracks outwards from the slices they start in, by both fronts, until none continues; see ``propagate``.
 
     ``look`` is given slices, each with the direction it was reached in (+1, -1; 0 where tracks start) and its tracks,
-    and returns those that go on from each.
+    and returns those that continue from each.
     """
-    tracks: dict[int, dict[int, list[T]]] = {+1: {}, -1: {}}  # by direction and slice, what to look into there
+    tracks: dict[int, dict[int, list[T]]] = {+1: {}, -1: {}}  # tracks to decode, by direction and slice
     seen: set[int] = set()
 
     def pass_on(z: int, direction: int, slice_tracks: list[T]) -> None:
@@ -129,21 +129,20 @@ def carry(
 
 
 class Painter:
-    """The labels (N, H, W) so far. A voxel is of one class: of that for which its probability is largest.
+    """The labels (N, H, W) so far. Where classes overlap, a voxel gets the class with the largest probability.
 
-    That is the probability of the class in the slice times that of the voxel in its mask; of two that are as
-    large, the first that was painted.
+    This is the probability of the class in the slice times that of the voxel in its mask; of equal ones, the first that
+    was painted wins.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.labels = np.zeros(shape, np.uint8)
-        self.likely = np.full(shape, -np.inf, np.float32)  # logarithms, which tell near certainties apart
+        self.likely = np.full(shape, -np.inf, np.float32)  # logarithms, which still differ between near certainties
 
     def paint(self, z: int, label: int, logits: np.ndarray, presence: float = math.inf, window: Window = WHOLE) -> None:
-        """Paint where ``logits`` (h, w), of a ``window`` of the slice, are positive, and win.
+        """Paint where ``logits`` (h, w), of a ``window`` of the slice, are positive and exceed those painted before.
 
-        ``presence``: the logit that the class is in the slice; without it, as of boxes that somebody drew, the larger
-        logit wins.
+        ``presence``: the logit that the class is in the slice; without it, as for drawn boxes, the larger logit wins.
         """
         rows, columns = np.nonzero(logits > 0)
         likely = _log_sigmoid(logits[rows, columns]) + _log_sigmoid(np.float32(presence))
@@ -154,7 +153,7 @@ class Painter:
 
 
 def cut(logits: np.ndarray, within: np.ndarray) -> np.ndarray:
-    """Return ``logits`` (..., H, W) with nothing where ``within`` (H, W) is False."""
+    """Return ``logits`` (..., H, W), set to background where ``within`` (H, W) is False."""
     return np.where(within, logits, -np.inf)
 
 
@@ -168,7 +167,7 @@ def decode_tracks(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return, for each slice, the logits (tracks, H, W) and object scores (tracks,) of its tracks.
 
-    Boxes are enlarged by the margin; the tokens of the tracks' classes stand beside them where the model has them all.
+    Boxes are enlarged by the margin; the tokens of the tracks' classes are added if the model has them all.
     """
     height, width = encoder.images.shape[1:]
     most = max(len(wanted) for _, wanted in slices)
@@ -184,7 +183,7 @@ def decode_tracks(
 
 
 def _classes(encoder: Encoder, slices: list[tuple[int, list[Track]]], most: int) -> Tensor | None:
-    """Return the places of the tracks' tokens (slices, tracks), None if there is a class without one."""
+    """Return the places of the tracks' tokens (slices, tracks); None if a class has no token."""
     place = encoder.segmenter.classes
     if any(track.label not in place for _, wanted in slices for track in wanted):
         return None
@@ -201,7 +200,7 @@ def go_on(
     presence: Callable[[int, int], float],
     options: PropagationOptions,
 ) -> list[Track]:
-    """Paint what was found in slice ``z``; return the tracks that go on from it."""
+    """Paint the masks predicted in slice ``z``; return the tracks that continue from it."""
     going_on = []
     for track, track_logits, score in zip(tracks, logits, scores):
         mask = track_logits > 0
@@ -220,7 +219,7 @@ def go_on(
 
 
 def pieces(mask: np.ndarray, split: bool) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield each 8-connected part of ``mask`` (H, W), or all of it if not ``split``: its window, and its mask there."""
+    """Yield each 8-connected part of ``mask`` (H, W), or all of it if not ``split``: its window and its mask there."""
     from scipy.ndimage import find_objects
 
     whole = rows, columns = _pixels(tight_box(mask))
@@ -255,7 +254,7 @@ def _pixels(box: Box) -> Window:
 
 
 def without_doubles(tracks: list[T]) -> list[T]:
-    """Return the tracks without those of one class whose boxes are nearly one."""
+    """Return the tracks without duplicates: those of one class whose boxes nearly coincide."""
     kept: list[T] = []
     for track in tracks:
         if not any(track.label == other.label and _box_iou(track.box, other.box) > SAME_OBJECT for other in kept):

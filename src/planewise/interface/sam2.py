@@ -113,7 +113,7 @@ class Sam2Model(Model):
             raise PlanewiseError("prompts='truth': give the labels that boxes are taken from as truth=")
         if wanted in AUTOMATIC and not self.finds_classes:
             raise PlanewiseError(
-                f"prompts: {self.path.name} was trained with drawn boxes alone; give boxes around objects of {name} "
+                f"prompts: {self.path.name} was trained with drawn boxes only; give boxes around objects of {name} "
                 "as a table or a CSV, or labels to take them from as truth="
             )
         return wanted if wanted in AUTOMATIC else DRAWN

@@ -1,4 +1,4 @@
-"""How far objects lie from the labels of another volume."""
+"""The distances of objects from the labels of another volume."""
 
 import math
 
@@ -12,9 +12,9 @@ from planewise.volumes.volume import Spacing, Volume
 
 
 def distances(labels: Volume, reference: Volume, objects: Objects, spacing: Spacing) -> np.ndarray:
-    """Return the least distance of each object from the reference (n,), between centres of voxels; NaN if it is empty.
+    """Return the smallest distance of each object from the reference (n,), between voxel centres; NaN if it is empty.
 
-    Only surfaces are looked at: of the reference all of it, of the objects slab by slab.
+    Only surfaces are compared: the whole surface of the reference, and that of the objects slab by slab.
     """
     parts = SurfaceParts()
     for slab, start in bordered(reference):

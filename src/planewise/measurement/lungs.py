@@ -1,6 +1,6 @@
 """The two lungs and their regions: left and right, thirds from apex to base, centre and periphery.
 
-Arrays are (z, y, x) in canonical orientation: z runs upwards, x towards the patient's left, whatever the files' order.
+Arrays are (z, y, x) in canonical orientation: z points upwards, x to the patient's left, whatever the files' order.
 """
 
 # mypy: disable-error-code="assignment"
@@ -16,11 +16,11 @@ from planewise.measurement.regions import LEFT, RIGHT, ZoneRule
 from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Spacing
 
-LARGE_PART = 0.05  # of the lungs: a smaller part is assigned to the nearest lung
-BOTH_LUNGS = 0.6  # of the body's width: a part that is wider is both lungs
+LARGE_PART = 0.05  # of the lungs; smaller parts are assigned to the nearest lung
+BOTH_LUNGS = 0.6  # of the body's width; a wider part contains both lungs
 CORE_DEPTHS_MM = (0.0, 2.5, 5.0, 8.0, 12.0)
-NEAR_THE_MIDDLE = 0.15  # of the body's width: where a plane between the lungs is looked for
-OF_ONE_SIDE = 0.9  # of a number's voxels, if that number is one lung
+NEAR_THE_MIDDLE = 0.15  # of the body's width; a plane between the lungs is searched within it
+OF_ONE_SIDE = 0.9  # share of a number's voxels that must lie on one side if the number is one lung
 MOST_OF_A_PART = 0.95
 
 
@@ -40,7 +40,7 @@ class LungRegions(NamedTuple):
     def of(
         cls, sides: np.ndarray, spacing_mm: Spacing, rule: ZoneRule = "height", periphery_mm: float | None = None
     ) -> "LungRegions":
-        """Return the regions of lungs whose ``sides`` are known; without ``periphery_mm`` they have no rim."""
+        """Return the regions of lungs with known ``sides``; without ``periphery_mm`` they have no rim."""
         no_rim = np.broadcast_to(False, sides.shape)
         rim = no_rim if periphery_mm is None else periphery(sides, periphery_mm, spacing_mm)
         return cls(sides, zones(sides, rule), rim, spacing_mm)
@@ -60,10 +60,10 @@ def cut_off(lungs: np.ndarray) -> tuple[str, ...]:
 
 
 def sides_by_number(mask: np.ndarray) -> np.ndarray | None:
-    """Return the sides, uint8, that a mask says by itself: by two numbers, each of one lung, whichever that is.
+    """Return the sides, uint8, that a mask gives by two numbers, one for each lung in either order.
 
-    None if it has not two numbers, or they are not on either side of a plane between them. Which is left is decided by
-    where they lie.
+    None if it does not have two numbers, or if they are not on either side of a plane between them. Their position
+    decides which is left.
     """
     numbers = np.unique(mask[mask > 0])
     if len(numbers) != 2:
@@ -80,11 +80,11 @@ def sides_by_number(mask: np.ndarray) -> np.ndarray | None:
 
 
 def nearest_side(lungs: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-    """Return for every voxel the side, uint8, of the lung that is nearest to it.
+    """Return for each voxel the side, uint8, of the nearest lung.
 
-    Lungs that are one part are taken apart where they are thinnest: by the cores that are left deep enough inside
-    them, and where no depth leaves one on either side, by the sagittal plane near the middle of the ``body`` in which
-    they are smallest.
+    Connected lungs are split where they are thinnest: by the cores that remain after erosion, or, if no depth leaves
+    one core on either side, by the sagittal plane near the middle of the ``body`` in which their cross-section is
+    smallest.
     """
     columns = np.flatnonzero((body if body.any() else lungs).any(axis=(0, 1)))
     middle, width = float(columns[[0, -1]].mean()), int(np.ptp(columns[[0, -1]]))
@@ -103,7 +103,7 @@ def nearest_side(lungs: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np
             side_of[part] = LEFT if x > middle else RIGHT
         cores = side_of[parts]
         widest = max(_width(parts == part) for part in large)
-        if widest < BOTH_LUNGS * width:  # none of them is both lungs
+        if widest < BOTH_LUNGS * width:  # no part contains both lungs
             break
     if _width(lungs) >= BOTH_LUNGS * width and (widest >= BOTH_LUNGS * width or len(np.unique(cores[cores > 0])) < 2):
         cores = _by_plane(lungs, middle, width)
@@ -116,7 +116,7 @@ def _width(mask: np.ndarray) -> int:
 
 
 def _by_plane(lungs: np.ndarray, middle: float, width: float) -> np.ndarray:
-    """Return the sides of ``lungs`` on either side of the column near the middle in which they are smallest."""
+    """Return the sides of ``lungs`` on either side of the column near the middle with the smallest cross-section."""
     reach = NEAR_THE_MIDDLE * width
     columns = np.arange(lungs.shape[2])
     areas = np.count_nonzero(lungs, axis=(0, 1))
@@ -127,9 +127,9 @@ def _by_plane(lungs: np.ndarray, middle: float, width: float) -> np.ndarray:
 
 
 def whole_parts(sides: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Return ``sides`` in which a part that lies nearly all on one side is all of that side.
+    """Return ``sides`` in which a part that lies nearly all on one side is assigned to that side as a whole.
 
-    ``parts`` (z, y, x): the number of every voxel's connected part, 0 where ``sides`` are to be 0.
+    ``parts`` (z, y, x): the number of each voxel's connected part, 0 where ``sides`` become 0.
     """
     left, right = (np.bincount(parts.ravel(), weights=(sides == side).ravel()) for side in (LEFT, RIGHT))
     sizes = np.maximum(left + right, 1)
@@ -138,7 +138,7 @@ def whole_parts(sides: np.ndarray, parts: np.ndarray) -> np.ndarray:
 
 
 def touching(sides: np.ndarray) -> bool:
-    """Return whether a voxel of one lung is a neighbour, of its 26, of one of the other lung: they are one part."""
+    """Whether a voxel of one lung has a voxel of the other among its 26 neighbours: then they are one part."""
     around = ndimage.binary_dilation(sides == LEFT, np.ones((3, 3, 3), bool))
     return bool((around & (sides == RIGHT)).any())
 
@@ -147,10 +147,10 @@ def touching(sides: np.ndarray) -> bool:
 
 
 def zones(sides: np.ndarray, rule: ZoneRule) -> np.ndarray:
-    """Return the zone of every slice, uint8 (z,): 1 upper, 2 middle, 3 lower third of both lungs together, else 0.
+    """Return the zone of each slice, uint8 (z,): 1 upper, 2 middle, 3 lower third of both lungs together, else 0.
 
-    By ``height``: of the distance from the lowest slice that shows a lung to the highest. By ``volume``: of the volume
-    of both lungs. A slice belongs to the third in which its middle lies.
+    ``height``: thirds of the distance from the lowest slice that shows a lung to the highest. ``volume``: thirds of the
+    volume of both lungs. A slice belongs to the third in which its middle lies.
     """
     weights = np.count_nonzero(sides, axis=(1, 2))
     shown = np.flatnonzero(weights)
@@ -159,7 +159,7 @@ def zones(sides: np.ndarray, rule: ZoneRule) -> np.ndarray:
     if rule == "height":
         weights = np.zeros(len(sides), int)
         weights[shown[0] : shown[-1] + 1] = 1
-    twice_below = 2 * np.cumsum(weights) - weights  # whole numbers, so that no rounding moves a slice
+    twice_below = 2 * np.cumsum(weights) - weights  # whole numbers, so that rounding cannot move a slice
     third = np.minimum(3 * twice_below // (2 * weights.sum()), 2)
     return np.where(weights > 0, 3 - third, 0).astype(np.uint8)
 
@@ -168,24 +168,24 @@ def zones(sides: np.ndarray, rule: ZoneRule) -> np.ndarray:
 
 
 def periphery(sides: np.ndarray, depth_mm: float, spacing_mm: Spacing) -> np.ndarray:
-    """Return where the lungs are peripheral, bool: voxels whose centre lies within ``depth_mm`` of the lung's surface.
+    """Return where the lungs are peripheral, bool: voxels with their centre within ``depth_mm`` of the surface.
 
-    The surface of a lung are the faces of its voxels to what is not this lung: chest wall, mediastinum, or the other
-    lung. A hole that the lung encloses, and the end of the scan, are none. Distances are exact, in mm, along axes of
-    any ``spacing_mm`` (z, y, x).
+    The surface of a lung consists of its voxel faces towards anything outside it: chest wall, mediastinum, or the other
+    lung. Holes that the lung encloses and the end of the scan do not count. Distances are exact, in mm, for any
+    ``spacing_mm`` (z, y, x).
     """
     rim = np.zeros(sides.shape, bool)
     for side, box in zip((LEFT, RIGHT), ndimage.find_objects(sides, max_label=2)):
         if box is None:
             continue
-        wider = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)  # with what lies next to the lung
+        wider = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)  # includes the lung's neighbours
         inside = sides[wider] == side
         around = connected_parts(~inside, 6)
         faces = [around[index] for axis in range(3) for index in (_plane(axis, 0), _plane(axis, -1))]
         reached = np.zeros(int(around.max()) + 1, bool)
         for face in faces:
             reached[face] = True
-        reached[0] = False  # which is the lung
+        reached[0] = False  # label 0 is the lung itself
         squared = np.where(reached[around], np.float32(0), np.float32(np.inf))
         for axis, step in enumerate(spacing_mm):
             squared = np.ascontiguousarray(np.moveaxis(squared, axis, 2))
@@ -201,10 +201,10 @@ def _plane(axis: int, place: int) -> tuple[slice | int, ...]:
 
 @numba.njit(nogil=True, cache=True)
 def _sweep(squared: np.ndarray, step: float, reach: float) -> None:
-    """Lower each value along the last axis to the least of others plus the square of the distance to their faces.
+    """Lower each value along the last axis to the minimum of others plus the square of the distance to their faces.
 
     Done for one axis after the other, from 0 outside and infinity inside, it gives the squared distance from each
-    voxel's centre to the nearest face of a voxel outside, as far as that is within ``reach``.
+    voxel's centre to the nearest face of a voxel outside, up to ``reach``.
     """
     length = squared.shape[2]
     line = np.empty(length, np.float32)

@@ -1,4 +1,4 @@
-"""What was measured of one label volume: its objects, their contacts, and the volume as a whole."""
+"""The measures of one label volume: of its objects, their contacts, and the volume as a whole."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from planewise.volumes.volume import Spacing
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a volume of ``shape``; keys are those of ``columns``.
+    """The measures of a volume of ``shape``; keys are those of ``columns``.
 
-    ``physical``: whether ``spacing`` (z, y, x) is in micrometres; else it is in sides of the smallest voxel side.
+    ``physical``: whether ``spacing`` (z, y, x) is in micrometres; else it is in units of the shortest voxel side.
     ``objects``: for each key the values of the n ``labels``. ``contacts``: each pair of labels once. ``too_large``: the
-    labels whose surface and centre line were not measured. ``classes``: where there are several.
+    labels whose surface and centre line were not measured. ``classes``: if there are several.
     """
 
     shape: tuple[int, int, int]
@@ -33,7 +33,7 @@ class Measured:
     classes: Classes | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON has it; NaN, not measured, is null."""
+        """Return the measures for JSON; NaN, not measured, is null."""
         return {
             "shape": list(self.shape),
             "spacing": list(self.spacing),
@@ -51,7 +51,7 @@ class Measured:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Measured":
-        """Return what ``as_json`` gave."""
+        """Return the measures that ``as_json`` stored."""
         objects = {
             key: np.array([math.nan if value is None else value for value in values], float)
             for key, values in stored["objects"].items()
@@ -77,7 +77,7 @@ class Measured:
 
 
 def json_number(value: float) -> float | int | None:
-    """Return a number as JSON has it: whole ones without a point, as far as a float holds them; None for NaN."""
+    """Return a number for JSON: whole ones without a point, as far as a float holds them; None for NaN."""
     if math.isnan(value):
         return None
     return int(value) if float(value).is_integer() and abs(value) < 2**53 else value

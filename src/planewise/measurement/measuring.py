@@ -1,4 +1,4 @@
-"""Measure a label volume: slab by slab what is counted, and object by object what needs a whole one."""
+"""Measure a label volume: counts slab by slab, then shapes object by object."""
 
 import math
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Spacing, Volume
 
-BYTES_A_VOXEL = 48  # that surface and centre line take of the box of an object
+BYTES_A_VOXEL = 48  # that surface and centre line need for each voxel of an object's box
 
 
 def spacing_of(volume: Volume) -> tuple[Spacing, bool]:
-    """Return the spacing (z, y, x) in micrometres, and True; in the smallest voxel side, and False, without a unit."""
+    """Return the spacing (z, y, x) in micrometres and True; without a unit, in shortest voxel sides and False."""
     if volume.unit != PIXEL:
         return volume.spacing_in("um"), True
     z, y, x = (size / min(volume.spacing) for size in volume.spacing)
@@ -48,13 +48,13 @@ def measure_volume(
     """Measure the objects of a label volume, read slab by slab, and then object by object.
 
     ``image`` and ``references``: other volumes of the same shape, voxel by voxel, for intensities, and for contacts and
-    distances to labels of theirs; ``classes``: another, that says which class, of ``class_names``, each voxel is of: a
-    reference by the name of each class, but for the objects of that class. ``things``: the classes that objects can be
-    of, where that is known. ``name``: what progress is shown of.
+    distances to their labels. ``classes``: a volume with the class, of ``class_names``, of each voxel; each class is
+    also a reference, except for objects of that class. ``things``: the classes that objects can have, if known.
+    ``name``: the name that progress is shown with.
 
-    Surface and centre line need the whole box of an object in memory: those of objects that need more than
-    ``most_bytes``, by default half of this machine's memory, are NaN. Raises PlanewiseError if a file turns out to be
-    damaged, or holds no labels.
+    Surface and centre line need the whole box of an object in memory: for objects that need more than ``most_bytes``,
+    by default half of this machine's memory, they are NaN. Raises PlanewiseError if a file turns out to be damaged, or
+    holds no labels.
     """
     named = dict(class_names or {}) if classes is not None else {}
     references = dict(references or {})
@@ -100,12 +100,12 @@ def _classes(
     spacing: Spacing,
     things: tuple[int, ...] | None,
 ) -> Classes:
-    """Return the class of each object and the contacts of classes; what ``columns`` say of an object's own class, as of
-    a reference, becomes NaN: contacts with others of its class are those of objects."""
+    """Return the class of each object and the contacts of classes. In ``columns``, the contacts and distances of an
+    object to its own class as a reference become NaN: contacts within a class are those of objects."""
     overlap, between = OverlapCounter(), ContactCounter(spacing)
     for planes in slab_starts(labels.shape):
         slab, core = with_halo(classes, planes, HALO)
-        slab = np.where(np.isin(slab, tuple(names)), slab, 0)  # the ignore label is no class
+        slab = np.where(np.isin(slab, tuple(names)), slab, 0)  # the ignore label is not a class
         between.add(slab, slab, core)
         overlap.add(np.asarray(labels.voxels[planes]), slab[core])
     table = overlap.table()
@@ -116,14 +116,14 @@ def _classes(
             key = f"{key_of(name)}_{what}"
             columns[key] = np.where(of_object == value, math.nan, columns[key])
     contacts_of_classes = class_contacts(names, of_object, objects.labels, contacts, between.contacts().once, touched)
-    doubts = class_doubts(table, names, things, "they are measured as of no class")
+    doubts = class_doubts(table, names, things, "they are measured as without a class")
     return Classes(names, of_object, contacts_of_classes, doubts)
 
 
 def _count(
     labels: Volume, image: Volume | None, references: Mapping[str, Volume], spacing: Spacing, name: str
 ) -> tuple[Objects, Contacts, dict[str, Contacts]]:
-    """Return what is counted voxel by voxel: the objects, their contacts, and those with each reference."""
+    """Return the counts: the objects, their contacts, and their contacts with each reference."""
     counter, within = ObjectCounter(labels.shape), ContactCounter(spacing)
     beyond = {key: ContactCounter(spacing) for key in references}
     with progress(f"counting {name}", labels.shape[0], unit="slices") as advance:
@@ -161,7 +161,7 @@ def _from_counts(objects: Objects, spacing: Spacing, contacts: Contacts) -> dict
 def _shapes(
     labels: Volume, objects: Objects, spacing: Spacing, most_bytes: int, name: str
 ) -> tuple[dict[str, np.ndarray], list[int]]:
-    """Return surfaces and centre lines, and the labels of those objects that are too large for them."""
+    """Return surfaces and centre lines, and the labels of objects that are too large for them."""
     keys = ("surface", "length", "branches", "end_points", "loops", "radius", "pieces")
     columns = {key: np.full(len(objects), math.nan) for key in keys}
     too_large = []

@@ -1,7 +1,7 @@
-"""What is counted voxel by voxel of every label: volume, box, moments, intensity; from slabs, read once, in any cut.
+"""Counts of each label, voxel by voxel: volume, box, moments, intensity; from slabs of any thickness, read once.
 
-A label is an object, whether it is in one piece or not. Voxels are counted in runs along x. All sums but that of a real
-image are whole numbers, and that one is summed in the order of the voxels: no number depends on the slabs.
+A label is an object, in one piece or several. Voxels are counted in runs along x. All sums except that of a real-valued
+image are whole numbers, and that one is summed in the order of the voxels: no result depends on the slabs.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -17,8 +17,8 @@ from planewise.errors import PlanewiseError
 from planewise.measurement.rows import Rows, grown
 from planewise.volumes.volume import Spacing
 
-MANY_LABELS = 100  # from which on values that change at every other voxel are no labels, if they fill the volume
-FULL = 0.25  # share of the voxels above 0, from which on they fill it: points and thin sheets do not
+MANY_LABELS = 100  # this many values that change at every other voxel are not labels, if they fill the volume
+FULL = 0.25  # share of voxels above 0 from which they fill it, which points and thin sheets do not
 FAR = 2**40  # beyond any coordinate
 
 
@@ -50,7 +50,7 @@ class Objects:
 
     @cached_property
     def touches_border(self) -> np.ndarray:
-        """Whether an object has a voxel on a face of the volume (n,); an axis of one voxel has no faces."""
+        """Whether each object has a voxel on a face of the volume (n,); an axis of one voxel has no faces."""
         several = np.array(self.shape) > 1
         at_face = (self.boxes[:, 0] == 0) | (self.boxes[:, 1] == np.array(self.shape) - 1)
         return at_face[:, several].any(axis=1)
@@ -71,7 +71,7 @@ class Objects:
 
 
 class ObjectCounter:
-    """Counts the objects of a volume of ``shape`` that comes slab by slab, from the first plane to the last."""
+    """Counts the objects of a volume of ``shape``, given slab by slab, from the first plane to the last."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         self._shape, self._rows = shape, Rows()
@@ -83,9 +83,9 @@ class ObjectCounter:
         self._with_image = False
 
     def add(self, slab: np.ndarray, start: int, image: np.ndarray | None = None) -> None:
-        """Count ``slab`` (planes, y, x), whose first plane is ``start``; ``image``: that slab of the image.
+        """Count ``slab`` (planes, y, x), whose first plane is ``start``; ``image``: the same slab of the image.
 
-        Raises PlanewiseError if its values are an image's rather than labels.
+        Raises PlanewiseError if the values are those of an image, not labels.
         """
         labels, ends, intensity = _runs(slab, slab if image is None else image)
         z, y, x, stop = (ends[:, i].astype(np.int64) for i in range(4))
@@ -121,7 +121,7 @@ class ObjectCounter:
             np.add.at(self._intensity, rows, intensity)
 
     def objects(self) -> Objects:
-        """Return the objects of what was added."""
+        """Return the objects of all slabs added."""
         labels = self._rows.keys
         order = np.argsort(labels)
         sums = self._sums[order]
@@ -141,7 +141,7 @@ class ObjectCounter:
 
 
 def _squares(stop: np.ndarray) -> np.ndarray:
-    """Return the sum of the squares of all whole numbers from 0 that are less than ``stop``."""
+    """Return the sum of the squares of all whole numbers from 0 to less than ``stop``."""
     return (stop - 1) * stop * (2 * stop - 1) // 6
 
 

@@ -1,4 +1,4 @@
-"""Pictures: how the measures of objects are distributed in every case, and every animal of the conditions compared."""
+"""Pictures: the distributions of the objects' measures in each case, and each animal of the compared conditions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from planewise.volumes.atomic import atomic_path
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 SHOWN = ("volume", "surface", "sphericity", "surface_to_volume", "length", "radius")  # of the distributions
 LOGARITHMIC = {"volume", "surface", "length"}
-MANY_CASES = 8  # that a legend names
-POINTS = 200  # objects of an animal that are drawn
+MANY_CASES = 8  # most cases that a legend names
+POINTS = 200  # most objects of an animal that are drawn
 COLUMNS = 3
-ALIKE = 1.001  # times the smallest value: all are one number, around which there is no scale
+ALIKE = 1.001  # times the smallest value: values within this are equal, and give no scale
 
 
 def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
-    """Draw, for each measure and case, which share of its whole objects is smaller: weighted for the border."""
+    """Draw, for each measure and case, the share of whole objects that is smaller, weighted for the border."""
     from matplotlib.ticker import FixedLocator
 
     figure = new_figure(11, 6.4)
@@ -49,7 +49,7 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
             if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # less than two powers of ten are seen
                 axes.xaxis.set_major_locator(FixedLocator(np.geomspace(low, high, 5)[1:-1].tolist()))
                 axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-            axes.xaxis.set_minor_formatter("")  # numbers at every tick would lie on each other
+            axes.xaxis.set_minor_formatter("")  # numbers at all ticks would overlap
         units = dict.fromkeys(name_of(key, measured.physical) for measured in cases.values())
         axes.set(xlabel=" or ".join(units), ylabel="share of whole objects", ylim=(-0.03, 1.03))
     handles, names = panels[0].get_legend_handles_labels()
@@ -66,7 +66,7 @@ def animals_picture(
     physical: bool,
     picture: Path,
 ) -> None:
-    """Draw every animal by condition: its mean large, at most ``POINTS`` of its objects small; the effect above."""
+    """Draw each animal by condition: its mean large, up to ``POINTS`` of its objects small; the effect above."""
     compared = list(dict.fromkeys(row.measure for row in comparisons))
     conditions = list(dict.fromkeys(member.condition for member in members))
     rows = max(1, math.ceil(len(compared) / COLUMNS))
@@ -103,7 +103,7 @@ def animals_picture(
 
 
 def _effect(row: Comparison) -> str:
-    """Return a comparison in a line."""
+    """Return a comparison as one line."""
     method = "mixed model" if row.method == MIXED else "Welch"
     interval = "" if math.isnan(row.low) else f" [{row.low:.3g}, {row.high:.3g}], p = {row.p:.2g}"
     return f"{row.second} - {row.first}: {row.difference:.3g}{interval} ({method})"

@@ -1,4 +1,4 @@
-"""Two readers' or methods' measures of the same cases, column by column: how well they agree."""
+"""Agreement of two readers' or methods' measures of the same cases, column by column."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ KAZEROONI = (0.0, 5.0, 25.0, 50.0, 75.0)
 al. 1997, doi:10.2214/ajr.169.4.9308447, whose ground glass score of a lobe has these)."""
 
 AGREEMENT_COLUMNS = (
-    Column("measure", "", "column of measures.csv; its name ends in its unit, in which differences and limits are too"),
+    Column("measure", "", "column of measures.csv; its name ends in the unit of differences and limits"),
     Column("n_patients", "patients", "patients with values from both readers; one patient's scans are averaged first"),
     Column("mean_first", "of the measure", "mean over the patients, first reader (LABELS)"),
     Column("mean_second", "of the measure", "mean over the patients, second reader (--against)"),
@@ -56,9 +56,9 @@ AGREEMENT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two readers' values, one for each patient, of the column ``measure``, and what they say.
+    """Two readers' values of the column ``measure``, one for each patient, and their agreement.
 
-    ``kappa``: None of what is no percentage.
+    ``kappa``: None for measures that are not percentages.
     """
 
     measure: str
@@ -98,9 +98,9 @@ def agreement(
     bounds: Sequence[float],
     weights: KappaWeights,
 ) -> Agreement:
-    """Compare two readers' values (n,) of the same cases, of ``patients``, of the column ``measure``.
+    """Compare two readers' values (n,) of the column ``measure`` for the same cases, of ``patients``.
 
-    Cases without a value by both, NaN, are left out; then a patient's are averaged, for cases of one patient are alike.
+    Cases without a value from both, NaN, are left out; then each patient's are averaged: they are not independent.
     """
     of_patient: dict[str, list[tuple[float, float]]] = {}
     for a, b, patient in zip(first, second, patients, strict=True):

@@ -1,11 +1,11 @@
 """The centre line of an object: its length, branches, ends and loops, and how thick the object is along it.
 
 The mask is smoothed by ``SIDES`` voxel sides (see ``smoothing``), its cavities are filled, and the body is thinned to
-lines that have its topology (see ``thinning``), of which skan makes a graph (Nunez-Iglesias et al. 2018,
-doi:10.7717/peerj.4312). Steps from voxel to voxel overestimate the length of oblique lines by up to 10 %, so every path
-is smoothed by a mean over ``WINDOW`` voxels on either side. A branch is a spur, and none, if it ends within 1.5 times
-the radius of the object around any point of the rest of the line. Two junctions within one radius are one. Loops are
-counted by the Euler number, which needs no graph.
+lines with the same topology (see ``thinning``), which skan turns into a graph (Nunez-Iglesias et al. 2018,
+doi:10.7717/peerj.4312). Steps from voxel to voxel overestimate the length of oblique lines by up to 10 %, so each path
+is smoothed by a mean over ``WINDOW`` voxels on either side. A branch that ends within 1.5 times the radius of the
+object around any point of the rest of the line is a spur, and is removed. Two junctions within one radius are merged.
+Loops are counted by the Euler number, which needs no graph.
 
 The line of a tube ends about a radius before the tube does; that of a ball is a point.
 """
@@ -22,15 +22,15 @@ from planewise.measurement.thinning import thinned
 from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Spacing
 
-SIDES = 1.5  # voxel sides that a mask is smoothed by: outlines that are drawn slice by slice are rough by as much
+SIDES = 1.5  # voxel sides that a mask is smoothed by, since outlines drawn slice by slice are as rough as that
 WINDOW = 3
-SPUR = 1.5  # times the radius of the object around the rest of the line that a branch must reach to be one
-GONE, NODE = -1, -2  # of voxels of the line that lie on no branch
+SPUR = 1.5  # times the radius of the object around the rest of the line that a branch must exceed
+GONE, NODE = -1, -2  # marks of the line's voxels that lie on no branch
 
 
 @dataclass(frozen=True)
 class CentreLine:
-    """``length`` and mean ``radius`` along the line, in the unit of the spacing; ``pieces``: components, by corners."""
+    """``length`` and mean ``radius`` along the line, in the unit of the spacing; ``pieces``: 26-connected."""
 
     length: float
     branches: int
@@ -56,7 +56,7 @@ def centre_line(mask: np.ndarray, spacing: Spacing) -> CentreLine:
 
     smooth, level = smooth_body(mask, spacing, SIDES)
     body = smooth > level
-    if not body.any():  # all of a few voxels are alike
+    if not body.any():  # masks of a few voxels are treated alike
         body = smooth == smooth.max()
     body = np.pad(body[ndimage.find_objects(body.view(np.uint8))[0]], 1)
     outside = connected_parts(~body, 6)
@@ -74,7 +74,7 @@ def centre_line(mask: np.ndarray, spacing: Spacing) -> CentreLine:
 
 
 def _smooth_length(path: np.ndarray) -> float:
-    """Return the length of a path of points (n, 3), each the mean of its neighbours; the ends of an open one stay."""
+    """Return the length of a path of points (n, 3), each averaged with its neighbours; the ends of an open one stay."""
     count = len(path)
     if count > 2 and bool((path[0] == path[-1]).all()):
         reach = min(WINDOW, (count - 2) // 2)
@@ -90,7 +90,7 @@ def _smooth_length(path: np.ndarray) -> float:
 
 
 class _Graph:
-    """Branches between nodes, of which those that are none are taken away.
+    """Branches between nodes, from which spurs can be removed.
 
     ``places`` (n, 3) and ``radii`` (n,) of the voxels of the line, in the unit of the spacing; nodes are such voxels.
     """
@@ -100,17 +100,17 @@ class _Graph:
         self._next = len(branches)
         self._places, self._radii, self._tree = places, radii, cKDTree(places)
         self._branch_of = np.full(len(radii), GONE)
-        self._at: dict[int, list[int]] = {}  # the branches of every node; one that comes back stands there twice
+        self._at: dict[int, list[int]] = {}  # the branches of each node; one that returns to it is listed twice
         for i, branch in self.branches.items():
             self._branch_of[branch.voxels] = i
             for node in (branch.start, branch.end):
                 self._at.setdefault(node, []).append(i)
         self._branch_of[list(self._at)] = NODE
-        self._joined = 0.0  # length of what lies within junctions
+        self._joined = 0.0  # length within merged junctions
 
     @classmethod
     def of(cls, line: np.ndarray, depth: np.ndarray, spacing: Spacing) -> "_Graph":
-        """Return the graph of ``line``, the voxels (z, y, x) of which lie ``depth`` below the surface."""
+        """Return the graph of ``line``, whose voxels (z, y, x) lie ``depth`` below the surface."""
         from skan import Skeleton
 
         skeleton = Skeleton(line)
@@ -135,7 +135,7 @@ class _Graph:
         return float(self._radii[self._branch_of != GONE].mean())
 
     def prune(self) -> None:
-        """Take spurs away, the shortest first: where one was, two branches may be one, and the next a spur."""
+        """Remove spurs, the shortest first: after that two branches may become one, and the next be a spur."""
         waiting = [(branch.length, i) for i, branch in self.branches.items()]
         heapq.heapify(waiting)
         while waiting:
@@ -150,7 +150,7 @@ class _Graph:
                 heapq.heappush(waiting, (self.branches[merged].length, merged))
 
     def join_junctions(self) -> None:
-        """Make one of two junctions that lie within the radius of either; each loop between them stays one."""
+        """Merge junctions that lie within the radius of either; each loop between them stays one loop."""
         for i in sorted(self.branches, key=lambda i: self.branches[i].length):
             branch = self.branches[i]
             start, end = branch.start, branch.end
@@ -164,7 +164,7 @@ class _Graph:
                     self._at[start].append(other)
 
     def _junction_of_spur(self, i: int) -> int | None:
-        """Return the node that branch ``i`` comes from if it is a spur; None if it is none, or is gone."""
+        """Return the node that branch ``i`` starts from if it is a spur; None if it is not, or was removed."""
         branch = self.branches.get(i)
         if branch is None:
             return None
@@ -182,7 +182,7 @@ class _Graph:
             self._at[node].remove(i)
 
     def _merge(self, node: int) -> int | None:
-        """Make one of the two branches that meet at ``node``; None if they are one that comes back to it."""
+        """Merge the two branches that meet at ``node``; None if they are one branch that returns to it."""
         first, second = self._at[node]
         if first == second:
             return None

@@ -1,4 +1,4 @@
-"""Slabs of a label volume with the planes around them, for what looks at a voxel's neighbours."""
+"""Slabs of a label volume with the planes around them, for methods that need a voxel's neighbours."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from planewise.volumes.volume import Volume
 
 
 def with_halo(volume: Volume, planes: slice, halo: int) -> tuple[np.ndarray, slice]:
-    """Return ``planes`` of labels, uint32, with up to ``halo`` more on either side, and which of them are ``planes``.
+    """Return ``planes`` of labels, uint32, with up to ``halo`` more on either side, and where ``planes`` lie in them.
 
     Raises PlanewiseError if there are labels above 2**31 - 1.
     """
@@ -23,7 +23,7 @@ def with_halo(volume: Volume, planes: slice, halo: int) -> tuple[np.ndarray, sli
 
 
 def bordered(volume: Volume) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield slabs with a plane more on either side, zeros beyond the volume, and the first plane of each."""
+    """Yield slabs with one more plane on either side, zeros beyond the volume, and the first plane of each."""
     for planes in slab_starts(volume.shape):
         slab, core = with_halo(volume, planes, 1)
         before, after = 1 - core.start, 1 - (len(slab) - core.stop)

@@ -1,10 +1,10 @@
-"""The surface of an object as a mesh: that of a smooth body of the same volume, not of voxel faces.
+"""The surface of an object as a mesh: of a smooth body with the same volume, not of voxel faces.
 
 Voxel faces overestimate the area of a ball by half, and marching cubes (Lewiner et al. 2003,
-doi:10.1080/10867651.2003.10487582) of the mask itself by 9 %, of thick slices by 20 %: both see steps. So the mask is
-smoothed first (see ``smoothing``), by one voxel side, and the mesh lies at the level that keeps the volume. Balls of 8
-voxels radius or more come within 2 %, of 1 : 4 voxels too. What is thinner than a few voxels is underestimated, but no
-surface is smaller than that of the ball of the same volume: at the least it is that.
+doi:10.1080/10867651.2003.10487582) of the mask itself by 9 %, for thick slices by 20 %: both follow the steps. So the
+mask is first smoothed by one voxel side (see ``smoothing``), and the mesh is put at the level that keeps the volume.
+Balls of at least 8 voxels radius are measured within 2 %, also with voxels of 1 : 4. The surface of objects thinner
+than a few voxels is underestimated, but never below that of a ball of the same volume.
 """
 
 import math
@@ -21,7 +21,7 @@ SIDES = 1.0  # voxel sides that a mask is smoothed by
 def surface_area(mask: np.ndarray, spacing: Spacing) -> float:
     """Return the area of the surface of ``mask`` (z, y, x) bool, in the square of the unit of ``spacing`` (z, y, x).
 
-    Beyond the array is outside: where an object is cut by the face of a volume, the cut is part of its surface.
+    Outside the array is background: where the face of a volume cuts an object, the cut is part of its surface.
     """
     from skimage.measure import marching_cubes, mesh_surface_area
 

@@ -1,4 +1,4 @@
-"""What was measured as tables for other programs: a unit in every column's name, and a JSON that says what it is."""
+"""Measures as tables for other programs: each column's name states its unit, and a JSON file explains the columns."""
 
 import csv
 import math
@@ -24,7 +24,7 @@ def name_of(key: str, physical: bool) -> str:
 
 
 def object_rows(cases: Cases) -> list[Row]:
-    """Return a row for each object of every case."""
+    """Return a row for each object of all cases."""
     rows = []
     for case, measured in cases.items():
         names = {key: measure_of(key).name(key, measured.physical) for key in _ordered(measured.objects)}
@@ -54,8 +54,8 @@ def contact_rows(cases: Cases) -> list[Row]:
 
 
 def class_contact_rows(cases: Cases) -> list[Row]:
-    """Return a row for each two classes that touch: the area, and how many objects of each touch the other: None of a
-    class that has no objects, as stuff has none."""
+    """Return a row for each two classes that touch: the area, and how many objects of each touch the other; None for a
+    class without objects, such as stuff."""
     rows = []
     for case, measured in cases.items():
         area = name_of("contact_area", measured.physical)
@@ -90,7 +90,7 @@ def volume_rows(cases: Cases) -> list[Row]:
 
 
 def distribution_rows(cases: Cases) -> list[Row]:
-    """Return a row for each measure of every case: its distribution over the objects, corrected for the border."""
+    """Return a row for each measure of each case: its distribution over the objects, corrected for the border."""
     rows = []
     for case, measured in cases.items():
         for key, over in measured.distributions.items():
@@ -138,7 +138,7 @@ def animal_rows(members: Sequence[Member], measures: dict[str, dict[str, np.ndar
 
 
 def write_csv(path: Path, rows: Sequence[Row], header: Sequence[str] = ()) -> None:
-    """Write rows with all their columns; ``header``: those of a table without rows. What was not measured is empty."""
+    """Write rows with all their columns; ``header``: for a table without rows. Values not measured are empty."""
     names = list(dict.fromkeys(name for row in rows for name in row)) or list(header)
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, restval="")
@@ -154,7 +154,7 @@ def _cell(value: Any) -> Any:
 
 
 def document(cases: Cases, comparisons: list[Row], animals: list[Row]) -> dict[str, Any]:
-    """Return everything, as JSON has it, with what each column means."""
+    """Return all tables for JSON, with the meaning of each column."""
     columns: dict[str, dict[str, dict[str, str]]] = {"objects": {}, "volumes": {}}
     for measured in cases.values():
         objects = {key: measure_of(key) for key in _ordered(measured.objects)}

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them, as published weights of MitoNet have them."""
+"""Batch norms folded into the convolutions before them, as in the published weights of MitoNet."""
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -12,8 +12,8 @@ def fold_batch_norms(network: PanopticNetwork) -> PanopticNetwork:
     """Fold batch norms into the convolutions before them, in place, exactly where the published export does.
 
     The batch norms after separable convolutions stay. A convolution followed by a ReLU becomes one module with it,
-    which is why published names have one level more (``encoder.conv1.0.weight``). Returns ``network``; one that has no
-    published form stays as it is.
+    which is why published names have one level more (``encoder.conv1.0.weight``). Returns ``network``; a network
+    without a published form is not changed.
     """
     if not network.published_form:
         return network

@@ -1,10 +1,10 @@
 """MitoNet: Panoptic-DeepLab (Cheng et al. 2020, arXiv:1911.10194) with PointRend on its semantic head.
 
 Two architectures share their encoder and heads: ``PanopticDeepLab`` (MitoNet_v1) and ``PanopticBiFPN``
-(MitoNet_v1_mini); ``PanopticUNet`` (MitoNet_small, of which nothing is published) shares the heads. Module names are
-those of the published weights. ``folding.fold_batch_norms`` turns any into the folded variant that is published: its
-state_dict has exactly the published keys, it is trainable, and it is what the export scripts. So this code must stay
-acceptable to ``torch.jit.script``.
+(MitoNet_v1_mini); ``PanopticUNet`` (MitoNet_small, which has no published weights) shares the heads. Module names are
+those of the published weights. ``folding.fold_batch_norms`` turns any of them into the published, folded variant: its
+state_dict has exactly the published keys, it is trainable, and the export scripts it. So this code must stay acceptable
+to ``torch.jit.script``.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from planewise.models.unet import UNetDecoder, UNetEncoder
 
 @dataclass(frozen=True)
 class Architecture:
-    """What distinguishes one network of this family from another."""
+    """The settings in which networks of this family differ."""
 
     kind: str  # "deeplab", "bifpn" or "unet"
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)  # of the encoder's stages
@@ -37,7 +37,7 @@ class Architecture:
 ARCHITECTURES = {
     "mitonet_v1": Architecture("deeplab"),
     "mitonet_v1_mini": Architecture("bifpn", channels=128),
-    "mitonet_small": Architecture("deeplab", blocks=(1, 1, 1, 1), width=16, channels=64),  # of models trained before
+    "mitonet_small": Architecture("deeplab", blocks=(1, 1, 1, 1), width=16, channels=64),  # for older models
     "mitonet_small_unet": Architecture("unet", blocks=(1, 2, 2, 1), width=16, channels=48),
 }
 
@@ -45,7 +45,7 @@ ARCHITECTURES = {
 def build(name: str, outputs: int = 1) -> "PanopticNetwork":
     """Return the architecture ``name`` of ``ARCHITECTURES`` with random weights.
 
-    ``outputs``: channels of its semantic head: 1 of one class, else one more than there are classes, for background.
+    ``outputs``: channels of the semantic head: 1 for one class, else the number of classes plus one, for background.
     """
     architecture = ARCHITECTURES[name]
     kinds = {"deeplab": PanopticDeepLab, "bifpn": PanopticBiFPN, "unet": PanopticUNet}
@@ -53,10 +53,10 @@ def build(name: str, outputs: int = 1) -> "PanopticNetwork":
 
 
 class PanopticNetwork(nn.Module):
-    """What all architectures share: encoder, heads, rendering. Subclasses say how features are decoded."""
+    """The common part of all architectures: encoder, heads, rendering. Subclasses define how features are decoded."""
 
-    instances_on_their_grid = False  # whether the instance heads are trained on the quarter grid, where they are read
-    published_form = True  # whether its weights are written as MitoNet's are published: folded, as TorchScript
+    instances_on_their_grid = False  # whether the instance heads are trained on the quarter grid, where they are used
+    published_form = True  # whether its weights are written in the published form of MitoNet: folded, as TorchScript
 
     def __init__(self, encoder: nn.Module, channels: int, outputs: int = 1, head_kernel: int = 5) -> None:
         super().__init__()
@@ -68,14 +68,14 @@ class PanopticNetwork(nn.Module):
 
     def _initialise(self) -> None:
         self.apply(initialise)
-        # Start as "nothing here": most pixels are background, and a heatmap is mostly zero.
+        # Start with empty predictions: most pixels are background, and a heatmap is mostly zero.
         for head, bias in ((self.semantic_head, -2.0), (self.ins_center, 0.0), (self.ins_xy, 0.0)):
             last = head.head[1]
             assert isinstance(last, nn.Conv2d)
             assert last.bias is not None
             nn.init.normal_(last.weight, std=0.01)
             nn.init.constant_(last.bias, bias)
-            if head is self.semantic_head and last.out_channels > 1:  # background competes, instead of being the rest
+            if head is self.semantic_head and last.out_channels > 1:  # here background is a class that competes
                 nn.init.constant_(last.bias[:1], 0.0)
         nn.init.normal_(self.semantic_pr.point_head.predictor.weight, std=0.001)
 
@@ -90,22 +90,22 @@ class PanopticNetwork(nn.Module):
         return [stem, encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4]
 
     def load_base(self, source: Path) -> None:
-        """Load the encoder's weights from a folder of the hub, or from what has this id there.
+        """Load the encoder's weights from a folder of the hub, or from the model with this id there.
 
-        Raises PlanewiseError if they are not this encoder's, as of one that the hub does not know.
+        Raises PlanewiseError if they do not fit this encoder, or if the hub has none for it.
         """
         raise PlanewiseError(
-            f"--base {source}: {type(self).__name__} has no encoder of the hub; its weights are those that the model's "
-            "YAML names"
+            f"--base {source}: {type(self).__name__} has no encoder from the hub; its weights are those named in the "
+            "model's YAML"
         )
 
     def forward(self, x: Tensor, render_steps: int = 2, interpolate_ins: bool = True) -> dict[str, Tensor]:
         """Predict from ``x`` (N, 1, H, W), normalised, with sides that are multiples of the padding factor.
 
-        Evaluating returns ``sem_logits`` (N, K, H', W'), H' = H / 4 * 2**render_steps, K = 1 of one class, else that of
-        background and of every class, which exclude each other; ``ctr_hmp`` (N, 1, h, w) and
-        ``offsets`` (N, 2, h, w), (dy, dx) in pixels of the input, where h, w = H, W with ``interpolate_ins`` and
-        H / 4, W / 4 without. Training returns ``sem_logits`` at the input's size, and adds ``sem_points``
+        In evaluation mode returns ``sem_logits`` (N, K, H', W'), H' = H / 4 * 2**render_steps, where K is 1 for one
+        class, else the number of classes plus one: background and classes exclude each other; ``ctr_hmp`` (N, 1, h, w)
+        and ``offsets`` (N, 2, h, w), (dy, dx) in pixels of the input, where h, w = H, W with ``interpolate_ins`` and
+        H / 4, W / 4 without. In training mode returns ``sem_logits`` at the input's size, and adds ``sem_points``
         (N, K, 1024), logits at ``point_coords`` (N, 1024, 2), (x, y) in [0, 1].
         """
         decoded = self.decode(self.encoder(x))
@@ -126,7 +126,7 @@ class PanopticNetwork(nn.Module):
 
 
 def enlarge(x: Tensor) -> Tensor:
-    """Bring a head's output from the quarter grid to the image's."""
+    """Enlarge a head's output from the quarter grid to the image's."""
     return F.interpolate(x, scale_factor=4.0, mode="bilinear", align_corners=True)
 
 

@@ -33,7 +33,7 @@ class PointHead(nn.Module):
         return self.predictor(torch.cat([x, coarse], dim=1))
 
     def predict(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Return what ``forward`` returns, without gradients, in the precision of ``fine``.
+        """Return the same as ``forward``, without gradients, in the precision of ``fine``.
 
         A convolution of width 1 is a matrix product, which is several times faster on a CPU; layers write into two
         buffers whose last channels are the coarse logits, so that nothing is concatenated.
@@ -59,9 +59,9 @@ def _as_product(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def uncertainty(logits: Tensor) -> Tensor:
-    """Return how uncertain pixels are, (N, ...), by their ``logits`` (N, K, ...): most where it is the largest.
+    """Return the uncertainty (N, ...) of pixels from their ``logits`` (N, K, ...): the larger, the less certain.
 
-    Of one class it is how near its logit is to 0; of several, which compete, how near the best two are to each other.
+    For one class it is how near its logit is to 0; for several, which compete, how near the best two are to each other.
     """
     if logits.shape[1] == 1:
         return -logits.abs().squeeze(1)
@@ -78,7 +78,7 @@ class PointRend(nn.Module):
         self.point_head = PointHead(channels, outputs)
         self.train_points = 1024
         self.oversampling = 3
-        self.importance = 0.75  # share of the training points that is taken where the coarse logits are uncertain
+        self.importance = 0.75  # share of the training points taken where the coarse logits are uncertain
         self.render_points = 8192  # per step
 
     def forward(self, coarse: Tensor, features: Tensor, points: Tensor) -> Tensor:

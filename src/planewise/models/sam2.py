@@ -12,12 +12,12 @@ from planewise.errors import PlanewiseError
 from planewise.models.faster import NoPositions, faster
 from planewise.models.sam2_masks import OtherMasks, all_masks, stable_masks
 
-Answers = tuple[tuple[Tensor, ...] | None, ...]  # to every kind of prompts, see ``BoxSegmenter.forward``
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of intensities in 0..1
+Answers = tuple[tuple[Tensor, ...] | None, ...]  # for each kind of prompts, see ``BoxSegmenter.forward``
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, for intensities in 0..1
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw new weights as the original code's layers begin: from transformers' own, smaller ones heads hardly learn."""
+    """Draw new weights as the original code's layers do: with transformers' smaller ones, heads hardly learn."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
             module.reset_parameters()
@@ -25,14 +25,14 @@ def initialise(network: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Size:
-    """What the sizes of SAM2 differ in: the trunk (Hiera), and of our own the width of the rest."""
+    """What differs between the sizes of SAM2: the trunk (Hiera), and for our own size the width of the rest."""
 
     width: int  # channels of the trunk's first stage; each stage has twice as many as the one before
-    heads: int  # of the first stage, likewise
+    heads: int  # of the first stage; doubled likewise
     blocks: tuple[int, ...]  # of each stage
-    global_blocks: tuple[int, ...]  # that attend to the whole image; the others do so within windows
+    global_blocks: tuple[int, ...]  # blocks that attend to the whole image; the others attend within windows
     windows: tuple[int, ...] = (8, 4, 14, 7)
-    background: int = 7  # side of the positions that are laid behind those within a window
+    background: int = 7  # side of the position grid that is added to the positions within a window
     hidden: int = 256
 
 
@@ -92,7 +92,7 @@ def build_sam2(name: str, image_size: int) -> Any:
 
 
 class ClassTokens(nn.Module):
-    """A learned prompt token for every class: beside a box that is not the object's own, it says what is looked for.
+    """A learned prompt token for each class: with a box that is not the object's, it selects the class to segment.
 
     ``names``: the classes by number; ``weight`` (classes, channels), in that order.
     """
@@ -100,7 +100,7 @@ class ClassTokens(nn.Module):
     def __init__(self, names: dict[int, str], channels: int) -> None:
         super().__init__()
         self.names = dict(names)
-        self.weight = nn.Parameter(torch.randn(len(names), channels))  # as SAM2's own prompt tokens begin
+        self.weight = nn.Parameter(torch.randn(len(names), channels))  # initialised as SAM2's prompt tokens are
 
     def forward(self, classes: Tensor) -> Tensor:
         """Return the tokens (..., channels) of ``classes``, their places in ``names``."""
@@ -110,20 +110,20 @@ class ClassTokens(nn.Module):
 class BoxSegmenter(nn.Module):
     """Masks of the objects in boxes: each slice is encoded once, and all its boxes are decoded in one call."""
 
-    network: Any  # nn.Module's own type says that its members may be tensors
+    network: Any  # nn.Module declares that its members may be tensors
 
     def __init__(
         self, network: nn.Module, tokens: ClassTokens | None = None, checkpointing: bool = False, fallback: bool = False
     ) -> None:
         """``checkpointing``: recompute the encoder's blocks in the backward pass, to save memory.
 
-        ``fallback``: masks that are not stable are replaced, see ``stable_masks``.
+        ``fallback``: unstable masks are replaced, see ``stable_masks``.
         """
         super().__init__()
         self.network = network
         self.tokens = tokens
         self.fallback = fallback
-        # All masks are made in any case; by this it returns them, and what is chosen is seen here.
+        # The decoder makes all masks in any case; with this hook it returns them, and the choice is made here.
         self.network.mask_decoder.dynamic_multimask_via_stability = True
         self.network.mask_decoder._dynamic_multimask_via_stability = all_masks
         self.others = OtherMasks(self.network.mask_decoder)
@@ -133,7 +133,7 @@ class BoxSegmenter(nn.Module):
                 block.forward = _recomputed(block.forward)
 
     def frozen(self) -> "BoxSegmenter":
-        """Make ready, for good, to predict only: in evaluation mode, without what is the same for every slice.
+        """Prepare permanently for prediction: in evaluation mode, with everything precomputed that all slices share.
 
         Call it when the network is on its device. Results are the same to the rounding of float32.
         """
@@ -170,9 +170,10 @@ class BoxSegmenter(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return mask logits (N, P, h, w), h = image size / 4, and object scores (N, P), both float32.
 
-        ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): whose
-        token stands beside each box, by its place in ``tokens.names``; None prompts with boxes alone. ``points``: where
-        they lie (N, P, K, 2), as shares too, and whether each is in the object (N, P, K): 1, 0, or -1 for none.
+        ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): the
+        class whose token is added to each box, by its place in ``tokens.names``; None prompts with boxes only.
+        ``points``: their positions (N, P, K, 2), as shares too, and whether each is in the object (N, P, K): 1, 0, or
+        -1 for none.
         """
         masks, scores, _ = self.decode_rated(embeddings, boxes, classes, points)
         return masks, scores
@@ -184,7 +185,7 @@ class BoxSegmenter(nn.Module):
         classes: Tensor | None = None,
         points: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what ``decode`` does, and the IoU (N, P) that the model expects of its first mask."""
+        """Return the results of ``decode``, and the IoU (N, P) that the model predicts for its first mask."""
         masks, ious, scores = self._decode_all(embeddings, boxes, classes, points)
         return stable_masks(masks, ious) if self.fallback else masks[:, :, 0], scores, ious[:, :, 0]
 
@@ -195,12 +196,12 @@ class BoxSegmenter(nn.Module):
         classes: Tensor | None,
         points: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logits (N, P, 4, h, w) of the mask, and of three that SAM2 offers where a prompt is unclear.
+        """Return the logits (N, P, 4, h, w) of the mask, and of the three that SAM2 offers if a prompt is ambiguous.
 
         With them the predicted IoU of each (N, P, 4), and the object scores (N, P).
         """
         network = self.network
-        network.mask_decoder.training = False  # which would return one mask; it has no layer that training changes
+        network.mask_decoder.training = False  # in training mode it returns one mask; no layer of it differs otherwise
         at, inside = (None, None) if points is None else (points[0] * self.image_size, points[1])
         sparse, dense = network.prompt_encoder(at, inside, boxes * self.image_size, None)
         if classes is not None and self.tokens is not None:
@@ -225,17 +226,17 @@ class BoxSegmenter(nn.Module):
         asked_boxes: Tensor | None = None,
         asked_classes: Tensor | None = None,
     ) -> Answers:
-        """Encode once, and decode both ``boxes`` alone and ``asked_boxes`` with the tokens of ``asked_classes``.
+        """Encode once, and decode both ``boxes`` only and ``asked_boxes`` with the tokens of ``asked_classes``.
 
-        Returns for each of the two what ``decode`` does, None for what is not given; but of boxes alone the logits of
-        all four masks (N, P, 4, h, w), see ``_decode_all``, and with tokens (N, P, 1, h, w).
+        Returns for each of the two the results of ``decode``, or None if it is not given; but for boxes only the logits
+        of all four masks (N, P, 4, h, w), see ``_decode_all``, and with tokens (N, P, 1, h, w).
         """
         return self.answer(self.encode(slices), boxes, asked_boxes, asked_classes)
 
     def answer(
         self, embeddings: list[Tensor], boxes: Tensor | None, asked_boxes: Tensor | None, asked_classes: Tensor | None
     ) -> Answers:
-        """Decode what ``forward`` does."""
+        """Decode the prompts as ``forward`` does."""
         decoded: list[tuple[Tensor, Tensor] | None] = []
         for prompts, classes in ((boxes, None), (asked_boxes, asked_classes)):
             if prompts is None:
@@ -247,12 +248,12 @@ class BoxSegmenter(nn.Module):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """What can be trained by itself, by name."""
+        """The parts that can be trained separately, by name."""
         return {"encoder": self.network.vision_encoder, "decoder": self.network.mask_decoder}
 
     @property
     def classes(self) -> dict[int, int]:
-        """The place of every class that has a token, by its number; none of a model that knows boxes alone."""
+        """The token's place for each class that has one, by number; empty for a model that needs boxes."""
         return {} if self.tokens is None else {value: place for place, value in enumerate(self.tokens.names)}
 
 

@@ -1,4 +1,4 @@
-"""SAM2 as it is trained on short clips: boxes in single slices, and objects that are followed by the memory of them."""
+"""SAM2 as it is trained on short clips: boxes in single slices, and objects followed through clips by its memory."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ SHARED = ("prompt_encoder", "mask_decoder", "shared_image_embedding", "no_memory
 
 
 class Clips(NamedTuple):
-    """Objects to follow through C clips, each of a slice that is shown alone too, and of those that come after it.
+    """Objects to follow through C clips: a slice that is also shown as a single slice, and the slices after it.
 
-    ``images`` (F, R, R): the slices after the first, clip by clip; ``first`` (C,): the place of the first among those
-    that are shown alone; ``lengths`` (C,): how many slices a clip has. Of the objects, up to O in a clip: ``boxes``
+    ``images`` (F, R, R): the slices after the first, clip by clip; ``first`` (C,): the place of the first among the
+    single slices; ``lengths`` (C,): the number of slices of a clip. For the objects, up to O in a clip: ``boxes``
     (C, O, 4) in the first slice, ``places`` (C, O) of their classes among the tokens, -1 without one, and which of them
-    are there, ``valid`` (C, O).
+    exist, ``valid`` (C, O).
     """
 
     images: Tensor
@@ -32,11 +32,11 @@ class Clips(NamedTuple):
 
 
 class Tracked(NamedTuple):
-    """What is seen of K objects in the slices they start in, and then in F slices, object by object.
+    """The predictions for K objects in the slices they start in, and then in F slices, object by object.
 
     ``starts`` (K, 1, h, w): logits of the mask in the box, and ``start_scores`` (K,) of the objects. After that,
-    ``followed`` (F, 3, h, w): logits of the masks of which that with the highest of ``ious`` (F, 3), which are what the
-    model expects, is taken, and ``scores`` (F,).
+    ``followed`` (F, 3, h, w): logits of three masks, of which the one with the highest predicted IoU, ``ious`` (F, 3),
+    is used, and ``scores`` (F,).
     """
 
     starts: Tensor
@@ -60,11 +60,11 @@ class ClipSegmenter(BoxSegmenter):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """See ``BoxSegmenter``; "memory" is what the video model has besides."""
+        """See ``BoxSegmenter``; "memory" is the rest of the video model."""
         return super().parts | {"memory": self.memory.network}
 
     def memory_tensors(self) -> dict[str, Tensor]:
-        """Return the tensors that the video model has besides, by Meta's names; see ``Sam2Weights.rest``."""
+        """Return the tensors that only the video model has, by Meta's names; see ``Sam2Weights.rest``."""
         return {meta_name(name): tensor for name, tensor in self.memory.network.state_dict().items()}
 
     def forward(
@@ -75,7 +75,7 @@ class ClipSegmenter(BoxSegmenter):
         asked_classes: Tensor | None = None,
         clips: Clips | None = None,
     ) -> Answers:
-        """Return what ``BoxSegmenter`` does and, with ``clips``, what is ``Tracked`` in them."""
+        """Return the results of ``BoxSegmenter`` and, with ``clips``, ``Tracked`` for their objects."""
         if clips is None:
             return *super().forward(slices, boxes, asked_boxes, asked_classes), None
         embeddings = self.encode(torch.cat([slices, clips.images]))
@@ -83,7 +83,7 @@ class ClipSegmenter(BoxSegmenter):
         return *self.answer(alone, boxes, asked_boxes, asked_classes), self._track(embeddings, len(slices), clips)
 
     def _track(self, embeddings: list[Tensor], alone: int, clips: Clips) -> Tracked:
-        """Follow all objects of ``clips``; embeddings are of ``alone`` slices, and of those after them in clips."""
+        """Follow all objects of ``clips``; embeddings are of ``alone`` single slices, then of the clips."""
         self.network.mask_decoder.training = False  # see ``BoxSegmenter``
         starts: list[Sight] = []
         followed: list[Sight] = []
@@ -106,8 +106,8 @@ class ClipSegmenter(BoxSegmenter):
         )
 
     def _follow(self, slices: list[list[Tensor]], box: Tensor, place: int | None) -> list[Sight]:
-        """See the object in ``box`` in each of ``slices``, by their embeddings."""
-        # As in a volume of more slices than it looks back: by their number the times of what it remembers are encoded.
+        """Segment the object in ``box`` in each of ``slices``, given by their embeddings."""
+        # As in a volume with more slices than it looks back: their number determines the encoded times of its memory.
         most = max(len(slices), self.memory.network.config.max_object_pointers_in_encoder)
         start, memory = self.memory.begin(slices[0], 0, most, box, place)
         memory = memory.towards(1)
@@ -115,6 +115,6 @@ class ClipSegmenter(BoxSegmenter):
 
 
 def _lend(module: nn.Module, name: str, lent: Any) -> None:
-    """Have ``module`` use what is another's in place of its own; it is not counted as part of it."""
+    """Let ``module`` use another module's member in place of its own; the member does not count as part of it."""
     delattr(module, name)
     module.__dict__[name] = lent

@@ -1,8 +1,8 @@
-"""SAM2's weights in and out.
+"""Reading and writing SAM2's weights.
 
-They come as Meta's ``.pt``, MedSAM2's ``.pt``, ``medsam_model_*.pth`` of the published fine-tuning scripts, or a hub
-folder, in all sizes. They go out in the published form (Meta's names behind ``sam2_model.``) and as a hub folder. Our
-class tokens lie beside the published tensors, so that other programs load the files as before.
+They are read from Meta's ``.pt``, MedSAM2's ``.pt``, ``medsam_model_*.pth`` of the published fine-tuning scripts, or a
+hub folder, in all sizes. They are written in the published form (Meta's names after ``sam2_model.``) and as a hub
+folder. Class tokens are stored beside the published tensors, so that other programs load the files as before.
 """
 
 from dataclasses import dataclass, field
@@ -29,12 +29,12 @@ from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
 IMAGE_SIZE = 1024  # of the published models
-LARGEST_SIDE = 4096  # of an input; what a file says beyond that is damage
+LARGEST_SIDE = 4096  # of an input; larger values in a file mean damage
 PREFIX = "sam2_model."  # of the published fine-tuned files
 
 
 class _Tokens(BaseModel):
-    """Class tokens as they are stored: the classes by number, and a row of ``weight`` for each, in that order."""
+    """Class tokens as stored: the classes by number, and a row of ``weight`` for each, in that order."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     names: dict[int, str] = Field(min_length=1)
@@ -48,7 +48,7 @@ class _Tokens(BaseModel):
         return weight
 
     def module(self, channels: int) -> ClassTokens:
-        """Return the tokens of a network with so many channels. Raises ValueError if they are others."""
+        """Return the tokens for a network with this many channels. Raises ValueError if they do not fit."""
         if self.weight.shape != (len(self.names), channels):
             raise ValueError(
                 f"class tokens have shape {tuple(self.weight.shape)}; {len(self.names)} classes with {channels} "
@@ -60,7 +60,7 @@ class _Tokens(BaseModel):
 
 
 class _Extras(BaseModel):
-    """What our files hold beside the published keys; others pass over it."""
+    """What our files hold besides the published keys; other programs ignore it."""
 
     image_size: int | None = Field(None, ge=32, le=LARGEST_SIDE, multiple_of=32)
     class_tokens: _Tokens | None = None
@@ -72,12 +72,12 @@ class _Extras(BaseModel):
 
 @dataclass
 class Sam2Weights:
-    """A network with what its file held besides: the video model's tensors, which are written out again as they came.
+    """A network with the rest of its file: the video model's tensors, which are written out again unchanged.
 
-    ``size`` is one of ``SIZES``; ``version`` "2.0" or "2.1"; ``tokens``: of a network that was trained to find classes
-    by itself; ``window``: level and width of the intensities that it was trained on, if its file says; ``trained``:
-    how; ``reliability``: what its scores are worth, by class, of those that could be calibrated; ``seen``: what it was
-    trained on, to compare with.
+    ``size`` is one of ``SIZES``; ``version`` "2.0" or "2.1"; ``tokens``: of a network that was trained to segment
+    classes without boxes; ``window``: level and width of the intensities that it was trained on, if its file states
+    them; ``trained``: how; ``reliability``: the calibration of its scores, for the classes that could be calibrated;
+    ``seen``: what it was trained on, to compare scans with.
     """
 
     network: Any  # transformers' Sam2Model
@@ -92,16 +92,16 @@ class Sam2Weights:
 
 
 def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
-    """Return the network that the weights at ``source`` belong to, for inputs of side ``image_size``.
+    """Return the network of the weights at ``source``, for inputs of side ``image_size``.
 
-    None takes the size that we trained it with, which our files and hub folders say, or the published 1024.
+    None uses the size that it was trained with, which our files and hub folders state, or the published 1024.
 
     ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, a hub folder, a hub id, or a model's name.
-    Raises PlanewiseError listing every tensor of the image model that is missing, unexpected or of another shape.
+    Raises PlanewiseError listing all tensors of the image model that are missing, unexpected or of another shape.
     """
     source = located(source)
     if source.suffix.lower() in (".yaml", ".yml", ARCHIVE) or (source.is_file() and is_torchscript(source)):
-        raise PlanewiseError(f"{source}: is a MitoNet, and a SAM2 is needed; see planewise mito")
+        raise PlanewiseError(f"{source}: is a MitoNet, but a SAM2 is needed; see planewise mito")
     if source.is_dir() or is_hub_id(source):
         state, beside, config = read_hub(source)
     else:
@@ -132,12 +132,12 @@ def size_and_side(path: Path) -> tuple[str, int | None]:
 
 
 def _published_state(path: Path) -> State:
-    """Return the tensors of a file by Meta's names, without what fine-tuned files put before them."""
+    """Return the tensors of a file by Meta's names, without the prefix of fine-tuned files."""
     return {key.removeprefix(PREFIX): value for key, value in read_state(path).items()}
 
 
 def is_sam2(path: Path) -> bool:
-    """Whether a file holds weights by SAM2's names; False also if it cannot be read."""
+    """Whether a file holds weights with SAM2's names; False also if it cannot be read."""
     try:
         return any(key.startswith("image_encoder.trunk.") for key in _published_state(path))
     except PlanewiseError:
@@ -147,7 +147,7 @@ def is_sam2(path: Path) -> bool:
 def recognise(ours: State, source: Path) -> str:
     """Return the size, one of ``SIZES``, whose image model has these tensors, by transformers' names.
 
-    Raises PlanewiseError listing what is missing, unexpected or of another shape in the size with the nearest trunk.
+    Raises PlanewiseError listing what is missing, unexpected or of another shape compared with the most similar size.
     """
     trunk = "vision_encoder.backbone."
     blocks = {key.split(".")[3] for key in ours if key.startswith(f"{trunk}blocks.")}
@@ -158,33 +158,33 @@ def recognise(ours: State, source: Path) -> str:
         expected = build_sam2(name, IMAGE_SIZE).state_dict()
     if wrong := differences(shapes_of(expected), shapes_of(ours)):
         raise PlanewiseError(
-            f"{source}: {len(wrong)} tensors do not fit SAM2 hiera {name}, the nearest of its sizes:{listed(wrong)}"
+            f"{source}: {len(wrong)} tensors do not fit SAM2 hiera {name}, the most similar size:{listed(wrong)}"
         )
     return name
 
 
 def _beside(path: Path) -> dict[str, Any]:
-    """Return what stands in a file of weights beside them; nothing in others' files."""
+    """Return what a file holds besides its weights; nothing for files of other programs."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # read_state says what is wrong with the file; the older format cannot be mapped, nor is ours
+    except Exception:  # read_state reports a damaged file; the older format cannot be mapped, and is not ours
         return {}
     return content if isinstance(content, dict) and "model" in content else {}
 
 
 def _extras(source: Path, beside: dict[str, Any]) -> _Extras:
-    """Return what we wrote beside the weights. Raises PlanewiseError naming what of it does not fit."""
+    """Return what we wrote besides the weights. Raises PlanewiseError naming the parts that do not fit."""
     try:
         return _Extras.model_validate(beside)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-        raise PlanewiseError(f"{source}: what stands beside its weights does not fit: {wrong}") from error
+        raise PlanewiseError(f"{source}: the data beside its weights does not fit: {wrong}") from error
 
 
 def save_published(path: Path, weights: Sam2Weights, epoch: int, optimizer: dict[str, Any] | None = None) -> None:
-    """Write ``weights`` as the original scripts do, which read ``{"model", "optimizer", "epoch"}``.
+    """Write ``weights`` in the form ``{"model", "optimizer", "epoch"}`` that the original scripts read and write.
 
-    ``model`` has "sam2_model." + Meta's names; ``optimizer``: which they resume from, see ``sam2_optimiser``.
+    ``model`` has "sam2_model." + Meta's names; ``optimizer``: the state that they resume from, see ``sam2_optimiser``.
     """
     model = {PREFIX + key: value.cpu().clone() for key, value in _meta_state(weights).items()}
     side = weights.network.config.vision_config.backbone_config.image_size[0]
@@ -219,7 +219,7 @@ def _meta_state(weights: Sam2Weights) -> State:
 
 
 def _written_beside(weights: Sam2Weights) -> dict[str, Any]:
-    """Return what is known of a training, beside its tensors."""
+    """Return what is known about a training, to be stored beside its tensors."""
     beside: dict[str, Any] = {}
     if weights.trained is not None:
         beside["trained"] = weights.trained.model_dump(mode="json")

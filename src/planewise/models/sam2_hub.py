@@ -1,7 +1,7 @@
-"""SAM2 as a folder of the hub: config.json, model.safetensors, and what transformers' processors read.
+"""SAM2 as a folder of the hub: config.json, model.safetensors, and the files that transformers' processors read.
 
-It is written as the published ones are: with the video model's tensors, so that ``Sam2Model`` and ``Sam2VideoModel``
-both load it. Class tokens, and what is known of a training, lie in files of our own, which others pass over.
+It is written like the published ones: with the video model's tensors, so that ``Sam2Model`` and ``Sam2VideoModel``
+both load it. Class tokens, and what is known about a training, are in separate files, which other programs ignore.
 """
 
 import json
@@ -24,8 +24,8 @@ from planewise.volumes.json_files import read_json
 
 State = dict[str, Tensor]
 TOKENS_FILE = "class_tokens.safetensors"
-TRAINING_FILE = "planewise.json"  # window and how it was trained
-FILES = (CONFIG, WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE)  # that are read
+TRAINING_FILE = "planewise.json"  # window and settings of the training
+FILES = (CONFIG, WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE)  # the files that are read
 TRUNK = (
     "hidden_size", "num_attention_heads", "num_attention_heads_per_stage", "blocks_per_stage", "embed_dim_per_stage",
     "window_size_per_stage", "global_attention_blocks", "window_positional_embedding_background_size",
@@ -33,12 +33,12 @@ TRUNK = (
 
 
 def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
-    """Return the tensors by Meta's names, what stands beside them, and transformers' configuration.
+    """Return the tensors by Meta's names, the data beside them, and transformers' configuration.
 
-    ``source``: a folder, or the id of a model on the hub, which is downloaded. No code of it is run, and no pickle is
-    read. Raises PlanewiseError if it is neither, or damaged.
+    ``source``: a folder, or the id of a model on the hub, which is downloaded. None of its code is run, and no pickle
+    is read. Raises PlanewiseError if it is neither, or damaged.
     """
-    folder = hub_folder(source, FILES)  # before transformers is imported, which takes seconds, since it may fail
+    folder = hub_folder(source, FILES)  # before importing transformers, which takes seconds, since this may fail
     with reading_hub(str(source), "SAM2", "weights"):
         from transformers import Sam2Config, Sam2Model
 
@@ -50,7 +50,7 @@ def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
     shapes = shapes_of(state)
     if wrong := differences(expected, {key: shape for key, shape in shapes.items() if key in expected}):
         raise PlanewiseError(
-            f"{source}: {len(wrong)} tensors of {WEIGHTS_FILE} are not those of SAM2 that its config.json says, the "
+            f"{source}: {len(wrong)} tensors of {WEIGHTS_FILE} do not fit the SAM2 that its config.json describes, the "
             f"first: {wrong[0]}"
         )
     beside: dict[str, Any] = {"image_size": side}
@@ -66,25 +66,26 @@ def _read_tokens(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
             return {"names": json.loads(file.metadata()["names"]), "weight": file.get_tensor("weight")}
-    except Exception as error:  # a damaged file fails in many ways
+    except Exception as error:  # a damaged file raises errors of many types
         raise PlanewiseError(f"{path}: cannot be read ({reason_of(error)}); copy the folder again") from error
 
 
 def check_config(source: Path, given: Any, known: Any) -> None:
-    """Refuse a configuration whose trunk is not that of the size with its tensors, though their shapes are the same."""
+    """Refuse a configuration whose trunk differs from the size that its tensors fit, despite equal shapes."""
     theirs, ours = (config.vision_config.backbone_config for config in (given, known))
     for name in TRUNK:
         if (stated := getattr(theirs, name)) != (wanted := getattr(ours, name)):
             raise PlanewiseError(
-                f"{source}: its config.json says {name} {stated}; SAM2 with these tensors has {wanted}"
+                f"{source}: its config.json gives {name} as {stated}; SAM2 with these tensors has {wanted}"
             )
 
 
 def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], tokens: ClassTokens | None) -> None:
     """Write a folder of the hub.
 
-    ``config``: transformers' of the image model; ``meta``: all tensors, by Meta's names; ``beside``: what is known of
-    the training. Without the video model's tensors, as after training from scratch, it is the image model's.
+    ``config``: transformers' of the image model; ``meta``: all tensors, by Meta's names; ``beside``: what is known
+    about the training. Without the video model's tensors, as after training from scratch, the folder is the image
+    model's.
     """
     video = video_config(config, meta)
     config = config if video is None else video
@@ -105,16 +106,16 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
 
 
 def _save_tensors(tensors: State, path: Path, about: dict[str, str]) -> None:
-    """Write a file of safetensors, which writes for its owner alone, for whom the umask says."""
+    """Write a file of safetensors, which only its owner could read, with the permissions of the umask."""
     save_file(tensors, path, about)
     follow_umask(path)
 
 
 @dataclass(frozen=True)
 class MemorySize:
-    """What the video models' memories differ in; as published, all are alike."""
+    """The settings in which memories of video models may differ; in the published models all are equal."""
 
-    memories: int = 7  # slices that are remembered in full
+    memories: int = 7  # slices that are stored in full
     channels: int = 64
     layers: int = 4  # of the attention to them
     feed_forward: int = 2048

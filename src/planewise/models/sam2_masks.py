@@ -1,4 +1,4 @@
-"""The four masks of SAM2's decoder: which of them is taken, and what the other three learn."""
+"""The four masks of SAM2's decoder: which of them is used, and what the other three learn."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ STABILITY_DELTA, LEAST_STABILITY = 0.05, 0.98  # of the published builder, see `
 def stable_masks(masks: Tensor, ious: Tensor) -> Tensor:
     """Return the first of four masks, logits (N, P, 4, h, w), where it is stable, else the best of the others.
 
-    Stable is a mask whose area hardly depends on where it is cut: that above ``STABILITY_DELTA`` is at least
-    ``LEAST_STABILITY`` of that above -``STABILITY_DELTA``; the best has the highest of the predicted ``ious``
+    A mask is stable if its area hardly depends on its threshold: the area above ``STABILITY_DELTA`` is at least
+    ``LEAST_STABILITY`` of that above -``STABILITY_DELTA``. The best mask has the highest predicted IoU, ``ious``
     (N, P, 4). SAM2's builder does so by default (``apply_postprocessing``). Returns (N, P, h, w).
     """
     first = masks[:, :, 0]
@@ -23,15 +23,15 @@ def stable_masks(masks: Tensor, ious: Tensor) -> Tensor:
 
 
 def all_masks(masks: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
-    """Return all of them: what the decoder is to choose by stability, where the choice is made elsewhere."""
+    """Return all masks: passed to a decoder in place of its choice by stability, if the choice is made elsewhere."""
     return masks, ious
 
 
 class OtherMasks:
-    """Cuts the gradient of the three other masks of a decoder off from all that makes the first one.
+    """Cuts the gradient of the three other masks of a decoder off from everything that makes the first one.
 
     A mask is the product of an embedding of the pixels and of weights, which a small network for each of the four masks
-    makes of its token. The three networks alone learn from the loss on the three masks; the rest shares nothing with
+    makes from its token. Only these three networks learn from the loss on the three masks; the rest shares nothing with
     them but the limit on the norm of all gradients.
     """
 
@@ -58,5 +58,5 @@ class OtherMasks:
         return torch.cat([masks[:, :, :1], others.view_as(masks[:, :, 1:])], dim=2)
 
     def forget(self) -> None:
-        """Keep nothing of the last masks, which are large."""
+        """Release the last masks, which are large."""
         self._pixels, self._tokens = None, []

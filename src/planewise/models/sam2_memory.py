@@ -1,8 +1,8 @@
-"""SAM2's memory of an object: its appearance in previous slices, from which it is recognised in the next one.
+"""SAM2's memory of an object: its appearance in previous slices, by which it is recognised in the next one.
 
-All is computed by transformers' ``Sam2VideoModel``, which is given embeddings instead of images: it has no encoder of
-its own here. Every object has a memory for each direction, which is started by a box and holds, besides that slice, the
-last ``num_maskmem`` - 1 in full and of those before, as far as SAM2 looks back, a vector each.
+Everything is computed by transformers' ``Sam2VideoModel``, which is given embeddings instead of images: its encoder is
+not used. Each object has a memory for each direction. It starts from a box, and holds that slice, the last
+``num_maskmem`` - 1 slices in full and, of slices before those, as far as SAM2 looks back, one vector each.
 """
 
 from dataclasses import dataclass
@@ -28,19 +28,19 @@ MINI_MEMORY = MemorySize(layers=2, feed_forward=256, fuser_intermediate=256)
 
 @dataclass(frozen=True)
 class ObjectMemory:
-    """What is remembered of an object on its way in ``direction`` (+1, -1); 0: of the slice it starts in alone."""
+    """The memory of an object in ``direction`` (+1, -1); 0: only of the slice it starts in."""
 
     session: Any  # transformers' Sam2VideoInferenceSession, of one object
     direction: int = 0
 
     @property
     def slices(self) -> dict[int, dict[str, Tensor]]:
-        """What of slices since the start is remembered, by slice."""
+        """What is stored of slices after the start, by slice."""
         return self.session.output_dict_per_obj[0]["non_cond_frame_outputs"]
 
     @property
     def start(self) -> dict[int, dict[str, Tensor]]:
-        """What of the slice with the box is remembered."""
+        """What is stored of the slice with the box."""
         return self.session.output_dict_per_obj[0]["cond_frame_outputs"]
 
     def towards(self, direction: int) -> "ObjectMemory":
@@ -52,10 +52,10 @@ class ObjectMemory:
 
 @dataclass(frozen=True)
 class Sight:
-    """What is seen of an object in a slice.
+    """The prediction of an object in a slice.
 
-    ``logits`` (h, w) of the mask that was chosen, all negative where there is no object; ``score`` (): of the object.
-    As the decoder gave them: ``offered`` (masks, h, w), logits of the masks to choose from, and ``ious`` (masks,).
+    ``logits`` (h, w) of the chosen mask, all negative where there is no object; ``score`` (): of the object. From the
+    decoder: ``offered`` (masks, h, w), logits of the masks to choose from, and ``ious`` (masks,).
     """
 
     logits: Tensor
@@ -65,30 +65,30 @@ class Sight:
 
 
 class MemorySegmenter(nn.Module):
-    """Masks of objects by what is remembered of them; embeddings are those of ``BoxSegmenter.encode``, of one slice."""
+    """Masks of objects from their memory; embeddings are those of ``BoxSegmenter.encode``, for one slice."""
 
-    network: Any  # nn.Module's own type says that its members may be tensors
+    network: Any  # nn.Module declares that its members may be tensors
 
     def __init__(self, weights: Sam2Weights, source: Path, fallback: bool = False) -> None:
-        """``weights``, of the file ``source``, are copied; ``fallback``: as of ``BoxSegmenter``, where a box starts.
+        """``weights``, from the file ``source``, are copied; ``fallback``: as for ``BoxSegmenter``, where a box starts.
 
-        Raises PlanewiseError if the file has not all tensors of the video model.
+        Raises PlanewiseError if the file does not have all tensors of the video model.
         """
         super().__init__()
         self.network, positions = _video_model(weights, source, fallback)
         self.tokens = weights.tokens
-        self.register_buffer("positions", positions, persistent=False)  # of the embedding with the largest stride
-        self.memory_positions: Tensor | None = None  # the same for every slice and object, and as large as a memory
+        self.register_buffer("positions", positions, persistent=False)  # for the embedding with the largest stride
+        self.memory_positions: Tensor | None = None  # the same for all slices and objects, and as large as a memory
 
     def frozen(self) -> "MemorySegmenter":
-        """Make ready, for good, to predict only; see ``BoxSegmenter.frozen``."""
+        """Prepare permanently for prediction; see ``BoxSegmenter.frozen``."""
         faster(self.eval())
         return self
 
     def start(
         self, embeddings: list[Tensor], z: int, slices: int, box: Tensor, place: int | None
     ) -> tuple[Tensor, Tensor, ObjectMemory]:
-        """Return mask logits (h, w), object score () and memory of what is in ``box`` in slice ``z`` of ``slices``.
+        """Return mask logits (h, w), object score () and memory of the object in ``box`` in slice ``z`` of ``slices``.
 
         ``box`` (4,): x and y from, x and y to, as shares of the sides; ``place``: of its class among the tokens.
         """
@@ -103,7 +103,7 @@ class MemorySegmenter(nn.Module):
     def begin(
         self, embeddings: list[Tensor], z: int, slices: int, box: Tensor, place: int | None
     ) -> tuple[Sight, ObjectMemory]:
-        """See what is in ``box``, and remember it; see ``start``."""
+        """Segment the object in ``box``, and store it; see ``start``."""
         memory = ObjectMemory(_session(slices))
         corners = box.view(1, 1, 2, 2) * self.network.image_size
         points = {"point_coords": corners, "point_labels": torch.tensor([[CORNERS]], device=box.device)}
@@ -114,27 +114,27 @@ class MemorySegmenter(nn.Module):
             beside.remove()
 
     def go_on(self, embeddings: list[Tensor], z: int, memory: ObjectMemory) -> Sight:
-        """See the object in slice ``z``; it is remembered, others no more.
+        """Segment the object in slice ``z``, the next in the memory's direction.
 
-        ``z`` is the next slice in the memory's direction.
+        The slice is stored, and older ones are dropped.
         """
         seen = self._see(embeddings, z, memory, None)
         step, config = memory.direction, self.network.config
         if oldest := memory.slices.get(z - step * (config.num_maskmem - 1)):
-            oldest.pop("maskmem_features")  # its turn is over, but for the vector
+            oldest.pop("maskmem_features")  # only its vector is kept
         memory.slices.pop(z - step * (max(config.max_object_pointers_in_encoder, config.num_maskmem) - 1), None)
         return seen
 
     def _see(self, embeddings: list[Tensor], z: int, memory: ObjectMemory, points: dict[str, Tensor] | None) -> Sight:
-        """See the object in a slice as ``Sam2VideoModel.forward`` does, and remember it; it starts at ``points``."""
+        """Segment the object in a slice as ``Sam2VideoModel.forward`` does, and store it; it starts at ``points``."""
         session, network = memory.session, self.network
         features = [level.flatten(2).permute(2, 0, 1) for level in embeddings]
-        features[-1] = features[-1] - network.no_memory_embedding  # which stands for memory where there is none
+        features[-1] = features[-1] - network.no_memory_embedding  # the embedding that replaces memory if there is none
         cached = {"vision_feats": features, "vision_pos_embeds": [self.positions] * len(features)}
         session.inference_device = session.cache.inference_device = features[-1].device
         session.cache.inference_state_device = features[-1].device
         session.cache.cache_vision_features(z, cached)
-        decoded: list[Any] = []  # what is chosen from is not returned, and when training the score is not either
+        decoded: list[Any] = []  # the masks to choose from are not returned, and in training the score is not either
         listening = network.mask_decoder.register_forward_hook(lambda module, given, output: decoded.append(output))
         try:
             seen = network._run_single_frame_inference(
@@ -159,7 +159,7 @@ class MemorySegmenter(nn.Module):
     def _with_token(
         self, place: int | None, module: nn.Module, given: Any, prompts: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Put the token of the class at ``place`` beside the box."""
+        """Add the token of the class at ``place`` to the box."""
         if place is None or self.tokens is None:
             return prompts
         sparse, dense = prompts
@@ -168,7 +168,7 @@ class MemorySegmenter(nn.Module):
 
 
 def _session(slices: int) -> Any:
-    """Return a session for one object in so many slices; it holds no images."""
+    """Return a session for one object in this many slices; it holds no images."""
     from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
     session = Sam2VideoInferenceSession(dtype=torch.float32)
@@ -183,9 +183,9 @@ def has_memory(weights: Sam2Weights) -> bool:
 
 
 def new_memory(weights: Sam2Weights) -> dict[str, Tensor]:
-    """Return the tensors that SAM2's video model has besides those of ``weights``, drawn anew, by Meta's names.
+    """Return new random tensors, by Meta's names, that SAM2's video model has in addition to those of ``weights``.
 
-    They are of version 2.1, and begin as the original code's do.
+    They are of version 2.1, and initialised as in the original code.
     """
     from transformers import Sam2VideoModel
 
@@ -206,9 +206,9 @@ def new_memory(weights: Sam2Weights) -> dict[str, Tensor]:
 
 
 def require_memory(weights: Sam2Weights, source: Path) -> Any:
-    """Return transformers' configuration of the video model that ``weights``, of the file ``source``, belong to.
+    """Return transformers' configuration of the video model that ``weights``, from the file ``source``, belong to.
 
-    Its encoder, which is left out, is cut short. Raises PlanewiseError if tensors of the rest are missing, or others.
+    Its encoder is not used and cut short. Raises PlanewiseError if tensors of the rest are missing, or do not fit.
     """
     from transformers import Sam2VideoModel
 
@@ -217,7 +217,7 @@ def require_memory(weights: Sam2Weights, source: Path) -> Any:
     if config is None:
         raise PlanewiseError(
             f"--propagation memory: {source} has no tensors of SAM2's video model (memory attention, memory encoder); "
-            "take a published model, or what was trained on one or with --train_clips, or --propagation boxes"
+            "give a published model, a model trained on one or with --train_clips, or --propagation boxes"
         )
     config = _without_encoder(config)
     with torch.device("meta"):
@@ -231,20 +231,20 @@ def require_memory(weights: Sam2Weights, source: Path) -> Any:
 
 
 def _without_encoder(config: Any) -> Any:
-    """Return ``config`` with an encoder that is cut short: it cannot be left out."""
+    """Return ``config`` with a minimal encoder: it cannot be left out."""
     trunk = config.vision_config.backbone_config
     trunk.blocks_per_stage, trunk.global_attention_blocks = [1] * len(trunk.blocks_per_stage), []
     return config
 
 
 def _state(weights: Sam2Weights) -> dict[str, Tensor]:
-    """Return the tensors of the video model but for its encoder, by transformers' names."""
+    """Return the tensors of the video model except its encoder, by transformers' names."""
     state = weights.network.state_dict() | {transformers_name(key): value for key, value in weights.rest.items()}
     return {key: value for key, value in state.items() if not key.startswith(ENCODER)}
 
 
 def _video_model(weights: Sam2Weights, source: Path, fallback: bool) -> tuple[Any, Tensor]:
-    """Return transformers' ``Sam2VideoModel`` without its encoder, and the positions (h w, 1, channels) that it has."""
+    """Return transformers' ``Sam2VideoModel`` without its encoder, and its positions (h w, 1, channels)."""
     from transformers import Sam2VideoModel
 
     config = require_memory(weights, source)

@@ -9,7 +9,7 @@ State = dict[str, Tensor]
 ONLY_IN_2_1 = {"no_obj_embed_spatial", "obj_ptr_tpos_proj.weight", "obj_ptr_tpos_proj.bias"}
 _DOWN = "memory_encoder.mask_downsampler"
 
-# (what stays before, a regular expression; Meta's words; transformers' words), applied in order to get transformers'
+# (what comes before, a regular expression; Meta's words; transformers' words), applied in order to get transformers'
 # names, and undone in the reverse order. "#" is a number that stays, "$" the end of the name.
 _WORDS = (
     ("^", "image_encoder.trunk.", "vision_encoder.backbone."),
@@ -63,7 +63,7 @@ _WORDS = (
 
 
 def _substitution(before: str, words: str, others: str) -> tuple[re.Pattern[str], str]:
-    """Return a pattern and its replacement that put ``others`` in the place of ``words``."""
+    """Return a pattern and its replacement that put ``others`` in place of ``words``."""
     pattern = re.escape(words).replace(r"\#", r"(\d+)").replace(r"\$", "$")
     return re.compile(f"({before}){pattern}"), r"\g<1>" + others.rstrip("$").replace("#", r"\g<2>")
 
@@ -77,21 +77,21 @@ _SHARED_COPY = "shared_image_embedding.positional_embedding"
 
 
 def transformers_name(meta: str) -> str:
-    """Return transformers' name of a tensor, by Meta's."""
+    """Return transformers' name of a tensor from Meta's."""
     for pattern, replacement in _TO_TRANSFORMERS:
         meta = pattern.sub(replacement, meta)
     return meta
 
 
 def meta_name(ours: str) -> str:
-    """Return Meta's name of a tensor, by transformers': the inverse of ``transformers_name``."""
+    """Return Meta's name of a tensor from transformers': the inverse of ``transformers_name``."""
     for pattern, replacement in _TO_META:
         ours = pattern.sub(replacement, ours)
     return ours
 
 
 def is_of_image_model(ours: str) -> bool:
-    """Whether a tensor, by transformers' name, is one of ``Sam2Model``; the others belong to the video model alone."""
+    """Whether a tensor, by transformers' name, is in ``Sam2Model``; the others are only in the video model."""
     parts = ("vision_encoder.", "prompt_encoder.", "mask_decoder.")
     return ours.startswith(parts) or ours in ("no_memory_embedding", _SHARED_COPY)
 
@@ -122,5 +122,5 @@ def to_meta(ours: State) -> State:
 
 
 def meta_names(network: nn.Module) -> dict[str, str]:
-    """Return Meta's name of every tensor of ``network``, by transformers' name."""
+    """Return Meta's name of each tensor of ``network``, by transformers' name."""
     return {name: meta_name(name) for name in network.state_dict()}

@@ -1,4 +1,4 @@
-"""The optimiser's state as the original fine-tuning script writes and reads it, beside SAM2's weights."""
+"""The optimiser's state beside SAM2's weights, as the original fine-tuning script writes and reads it."""
 
 from typing import Any
 
@@ -31,6 +31,6 @@ def published_optimizer(
 
 
 def place_in_decoder(meta: str) -> tuple[int, list[int]]:
-    """Return a key that sorts Meta's names as its mask decoder is built, where transformers' is in another order."""
+    """Return a key that sorts Meta's names in the order of its mask decoder, from which transformers' differs."""
     _, part, *within = meta.split(".")
     return _DECODER.index(part), [int(word) for word in within if word.isdigit()] if part != "transformer" else []

@@ -1,8 +1,8 @@
-"""Read the tensors of a TorchScript archive without running anything of it.
+"""Read the tensors of a TorchScript archive without running any of its code.
 
 ``torch.jit.load`` compiles an archive's code and calls its ``__setstate__`` while it loads, and TorchScript can write
 files. An archive is a zip: ``NAME/data.pkl`` is a pickle of the modules by name, ``NAME/data/N`` are the bytes of its
-tensors, ``NAME/code/`` is the program, of which only the lists of parameters and buffers of each class are read.
+tensors, and ``NAME/code/`` is the program, of which only each class's lists of parameters and buffers are read.
 """
 
 import pickle
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from planewise.errors import PlanewiseError
 
-MODULES = 100_000  # most modules of an archive: one that refers to the same ones again and again has more
-SOURCE_BYTES = 10**7  # most of a file of code, which alone is compressed
+MODULES = 100_000  # most modules of an archive; exceeded by one that refers to the same modules repeatedly
+SOURCE_BYTES = 10**7  # most bytes of a code file, the only kind of file that is compressed
 STORAGES = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
@@ -39,8 +39,8 @@ def is_torchscript(path: Path) -> bool:
 def read_torchscript(path: Path) -> dict[str, Tensor]:
     """Return the tensors of an archive's modules by name, as ``torch.jit.load(path).state_dict()`` has them.
 
-    Raises PlanewiseError if it holds what only its own code could put together, such as quantized layers; what zipfile
-    and pickle say of a damaged file is passed on.
+    Raises PlanewiseError if it holds parts that only its code could assemble, such as quantized layers; errors of
+    zipfile and pickle for a damaged file are passed on.
     """
     with zipfile.ZipFile(path) as archive:
         (record,) = (name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl"))
@@ -53,7 +53,7 @@ class _Storage(NamedTuple):
 
 
 class _Module:
-    """A module of an archive: its attributes, whatever its class would make of them."""
+    """A module of an archive: its attributes, as stored, without its class's code."""
 
     kept: frozenset[str]  # names of its parameters and buffers
     state: Any = None
@@ -73,7 +73,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "__torch__" or module.startswith("__torch__."):
-            # A new class each time: a pickle can put things on one.
+            # A new class each time, since a pickle can set attributes of a class.
             return type("_Module", (_Module,), {"kept": self._kept(module.replace(".", "/"), name)})
         known: dict[tuple[str, str], Callable[..., Any]] = {
             ("torch._utils", "_rebuild_tensor_v2"): lambda *parts: _tensor(*parts[:4]),
@@ -86,7 +86,7 @@ class _Unpickler(pickle.Unpickler):
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
         raise PlanewiseError(
-            f"{self.path}: is TorchScript with {module}.{name}, which only its own code could read, and code of a file "
+            f"{self.path}: is TorchScript with {module}.{name}, which only its code could read, but the code of a file "
             "is not run; give weights that are not quantized, or a state_dict"
         )
 
@@ -116,7 +116,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _tensor(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
-    return storage.values.as_strided(shape, strides, offset)  # which refuses what lies outside of the storage
+    return storage.values.as_strided(shape, strides, offset)  # raises an error outside of the storage
 
 
 def _tensors(path: Path, content: Any) -> Iterator[tuple[str, Tensor]]:
@@ -127,7 +127,7 @@ def _tensors(path: Path, content: Any) -> Iterator[tuple[str, Tensor]]:
         prefix, module = waiting.pop()
         if not isinstance(module, _Module) or not isinstance(module.state, dict):
             raise PlanewiseError(
-                f"{path}: is TorchScript in which {prefix.rstrip('.') or 'the whole'} is put together by code, and "
+                f"{path}: is TorchScript in which {prefix.rstrip('.') or 'everything'} is assembled by code, but the "
                 "code of a file is not run; give a state_dict"
             )
         for name, value in module.state.items():

@@ -1,7 +1,7 @@
-"""Published models by name: where their weights come from, how they are checked, what their licence is, whom to cite.
+"""Published models by name: the sources of their weights, how these are checked, their licences and citations.
 
-A sha256 stands here where independent sources agree on it. Zenodo gives none of MitoNet's, which are held to what they
-were when first used.
+A sha256 is listed here if independent sources agree on it. Zenodo gives none for MitoNet's weights, which are compared
+with those that were first downloaded.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from planewise.progress import say
 
 META = "https://dl.fbaipublicfiles.com/segment_anything_2"
 MEDSAM2 = "https://huggingface.co/wanglab/MedSAM2/resolve/e4a6f35edd7e091619cbc0750f462f1574e23955"
-WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # endings of files, which names of models do not have
+WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # endings of files, which models' names do not have
 
 Kind = Literal["MitoNet", "SAM2"]
 
@@ -34,9 +34,9 @@ class Published:
     licence: str
     citation: str
     norms: str = "ImageNet's"
-    also: tuple[str, ...] = ()  # other names of it
+    also: tuple[str, ...] = ()  # its other names
     spdx: str | None = None  # the licence's identifier, where it has one
-    hub_id: str | None = None  # what it is called on the hub
+    hub_id: str | None = None  # its name on the hub
 
     @property
     def file(self) -> str:
@@ -49,16 +49,16 @@ class Published:
         return f"{self.name}: its licence is {self.licence}; cite {self.citation}"
 
     def is_called(self, name: str) -> bool:
-        """Whether ``name`` means this model: its own name, that of its file, with or without the ending, or another."""
+        """Whether ``name`` means this model: its name, its file's with or without the ending, or another name."""
         return name in (self.name, self.file, self.file.removesuffix(".pt"), *self.also)
 
     def state(self) -> str:
-        """Whether its weights are in the cache, and are what they have to be."""
+        """Whether its weights are in the cache, and are the expected ones."""
         return state_of(self.url, self.sha256)
 
 
 def _mitonet(name: str, megabytes: int) -> Published:
-    """Return a MitoNet, whose shipped config says where its weights are."""
+    """Return a MitoNet; its shipped config states where its weights are."""
     config = read_model_file(SHIPPED / f"{name}.yaml")
     return Published(
         name,
@@ -104,7 +104,7 @@ def of_url(url: str) -> Published | None:
 
 
 def of_name(name: str, kind: Kind) -> Published | None:
-    """Return the model of a kind that ``name`` means."""
+    """Return the model of this kind that ``name`` means."""
     return next((model for model in PUBLISHED if model.kind == kind and model.is_called(name)), None)
 
 
@@ -114,16 +114,17 @@ def of_hub_id(name: str) -> Published | None:
 
 
 def of_file(path: Path) -> Published | None:
-    """Return the model whose weights the file at ``path`` holds, by its sha256, where that is known."""
+    """Return the model whose weights the file at ``path`` holds, by its sha256, if that is known."""
     digest = sha256_of(path) if path.is_file() else ""
     return next((model for model in PUBLISHED if model.sha256 == digest), None)
 
 
 def located(source: Path, kinds: tuple[Kind, ...] = ("SAM2",)) -> Path:
-    """Return the weights of SAM2 that ``source`` means: a file or folder, a hub id, or a name, whose file is fetched.
+    """Return the path of the SAM2 weights that ``source`` means: a file or folder, a hub id, or a name, whose file is
+    downloaded.
 
-    ``kinds``: those whose names a caller may give, for the error. Raises PlanewiseError if it is none of these;
-    see ``fetch`` for what is known by name.
+    ``kinds``: those whose names a caller may give, for the error. Raises PlanewiseError if it is none of these; see
+    ``fetch`` for the known names.
     """
     if source.exists():
         return source
@@ -134,7 +135,7 @@ def located(source: Path, kinds: tuple[Kind, ...] = ("SAM2",)) -> Path:
     if is_hub_id(source):
         return source
     if of_name(str(source), "MitoNet"):
-        raise PlanewiseError(f"{source}: is a MitoNet, and a SAM2 is needed; see planewise mito")
+        raise PlanewiseError(f"{source}: is a MitoNet, but a SAM2 is needed; see planewise mito")
     namesake = of_name(source.name, "SAM2")
     hint = f"; the published one is {namesake.name}, which is downloaded" if namesake else ""
     raise PlanewiseError(
@@ -144,6 +145,6 @@ def located(source: Path, kinds: tuple[Kind, ...] = ("SAM2",)) -> Path:
 
 
 def is_hub_id(source: Path) -> bool:
-    """Whether ``source`` names a model on the hub, such as facebook/sam2.1-hiera-tiny, and no file that is here."""
+    """Whether ``source`` names a model on the hub, such as facebook/sam2.1-hiera-tiny, and is not a file here."""
     named = len(source.parts) == 2 and not source.is_absolute() and source.suffix.lower() not in WEIGHTS
     return named and not source.exists() and source.parts[0] not in (".", "..", "~")

@@ -126,7 +126,7 @@ def print_class_means(evaluations: list[ClassEvaluation], names: dict[int, str])
             results = evaluation.of_class(name)
             rows.append(_means_row(name, results, evaluation.prompts, "all, missing counted", missing))
             if (alone := delivered_alone(results)) is not None:
-                rows.append(_means_row(name, alone, evaluation.prompts, "delivered alone", missing))
+                rows.append(_means_row(name, alone, evaluation.prompts, "delivered only", missing))
     cases = {case: patient for evaluation in evaluations for case, patient in evaluation.cases.items()}
     unit = "patients" if len(set(cases.values())) < len(cases) else "cases"
     print_table(f"Mean over {unit}", ("class", *MEANS, "n", *(["cases"] * missing), "boxes from"), rows)

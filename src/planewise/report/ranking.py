@@ -1,4 +1,4 @@
-"""The ranking: which methods and which scores stand in its rows and columns, on the page and on the terminal."""
+"""The ranking: the methods in its rows and the scores in its columns, on the page and on the terminal."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from planewise.evaluation.metrics import base_of, title_of
 from planewise.evaluation.standings import Standing
 from planewise.report.tables import number_text
 
-COLUMNS = {  # of the ranking: of instances, of classes
+COLUMNS = {  # of the ranking: for instances, for classes
     True: ("mean_accuracy", "pq_50", "voxel_iou", "nsd", "hd95", "object_hd95", "fn_50", "fp_50", "missed", "merges",
            "splits", "vi_split", "vi_merge", "rand_error"),
     False: ("iou", "missed", "nsd", "hd95", "assd", "false_positive"),
@@ -15,9 +15,9 @@ COLUMNS = {  # of the ranking: of instances, of classes
 
 @dataclass(frozen=True)
 class Ranking:
-    """A table of all standings in instances, or of all in classes.
+    """A table of all standings for instances, or of all for classes.
 
-    ``rows``: by dataset and class, the best first; ``primary``: what they are ranked by; ``columns``: the other scores.
+    ``rows``: by dataset and class, the best first; ``primary``: the score that ranks them; ``columns``: other scores.
     """
 
     what: str
@@ -32,12 +32,12 @@ class Ranking:
 
     @property
     def unit(self) -> str:
-        """What means are over: cases, or patients where one has several."""
+        """The unit that means are over: cases, or patients if one has several cases."""
         return "patients" if any(row.n_patients < row.n_cases for row in self.rows) else "cases"
 
 
 def delivered_text(standing: Standing) -> str:
-    """Return how many cases have a prediction that could be scored, of how many, and of how many patients."""
+    """Return how many cases have a prediction that could be scored, out of how many, and of how many patients."""
     cases = f"{standing.n_delivered} of {standing.n_cases}"
     if standing.n_patients == standing.n_cases:
         return cases
@@ -45,7 +45,7 @@ def delivered_text(standing: Standing) -> str:
 
 
 def number_in(standing: Standing, key: str, delivered_alone: bool = False) -> str:
-    """Return the number of patients that a mean is over, where it is not defined in all cases; else ""."""
+    """Return the number of patients that a mean is over, if it is not defined in all cases; else ""."""
     summary = (standing.left_out if delivered_alone else standing.counted).get(key)
     n_all = standing.n_delivered if delivered_alone else standing.n_cases
     return "" if summary is None or summary.n_cases == n_all else f"n = {number_text(summary.n, summary.n_cases)}"

@@ -1,4 +1,4 @@
-"""What pictures need of a volume, read in one pass: slices of the three planes, and boxes, both thinned."""
+"""The voxels that pictures need of a volume, read in one pass: slices of the three planes, and boxes, both thinned."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Voxel = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Box:
-    """A half-open box, z, y, x in voxels, of which every ``steps``-th voxel along each axis is read."""
+    """A half-open box, z, y, x in voxels; every ``steps``-th voxel along each axis is read."""
 
     lower: Voxel
     upper: Voxel
@@ -30,7 +30,7 @@ class Box:
 
 @dataclass
 class Sections:
-    """``slices`` by plane and place, ``boxes`` in the order in which they were asked for."""
+    """``slices`` by plane and place, ``boxes`` in the requested order."""
 
     slices: dict[Place, np.ndarray] = field(default_factory=dict)
     boxes: list[np.ndarray] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Sections:
 def read_sections(
     volume: Volume, places: dict[Plane, list[int]], step: int, average: bool, boxes: list[Box] | None = None
 ) -> Sections:
-    """Read slices, every ``step``-th voxel of them or the mean of ``step`` x ``step``, and boxes."""
+    """Read slices, either every ``step``-th voxel or the mean of ``step`` x ``step``, and boxes."""
     boxes = boxes or []
     depth, height, width = (-(-side // step) for side in volume.shape)
     sides: dict[Plane, tuple[int, int]] = {"xy": (height, width), "xz": (depth, width), "yz": (depth, height)}
@@ -68,7 +68,7 @@ def read_sections(
 
 
 def _slabs(shape: Voxel, step: int) -> Iterator[slice]:
-    """Yield slices along z that begin at multiples of ``step``, so that no ``step`` planes are divided."""
+    """Yield slices along z that begin at multiples of ``step``, so that groups of ``step`` planes stay together."""
     planes = max(SLAB_PLANES, SLAB_VOXELS // max(1, shape[1] * shape[2]))
     thickness = -(-planes // step) * step
     for start in range(0, shape[0], thickness):
@@ -76,7 +76,7 @@ def _slabs(shape: Voxel, step: int) -> Iterator[slice]:
 
 
 def _fill(crop: np.ndarray, box: Box, slab: np.ndarray, planes: slice) -> None:
-    """Copy what of a box lies in a slab."""
+    """Copy the part of a box that lies in a slab."""
     first, last = max(box.lower[0], planes.start), min(box.upper[0], planes.stop)
     step = box.steps[0]
     first += (box.lower[0] - first) % step

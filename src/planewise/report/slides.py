@@ -1,5 +1,5 @@
-"""Pictures of a case for the page: its slices as JPEG with the labels as outlines that the browser draws, its objects
-in 3D."""
+"""Pictures of a case for the page: slices as JPEG, with labels as outlines that the browser draws, and objects in
+3D."""
 
 import math
 from collections.abc import Iterable
@@ -23,21 +23,21 @@ from planewise.volumes.slices import AXIS, PLANES, Plane
 from planewise.volumes.volume import Volume
 
 MAX_SIDE = 512  # pixels of a picture
-MISTAKES = 8  # of a method in a case that the page lists and shows
-WORST = 4  # slices of each plane that are shown whatever else is
-PIXEL_BYTES, LAYER_BYTES = 0.32, 0.03  # of a picture in the page, by pixel, and of each volume's outlines; about
-GATHERED_BYTES = 2**27  # in memory, of all slices of a volume that are shown, at most about
-SHARES = {"xy": 0.7, "xz": 0.5, "yz": 1.0}  # of what is left of a case's bytes when it is a plane's turn
+MISTAKES = 8  # mistakes of a method in a case that the page lists and shows
+WORST = 4  # slices of each plane that are always shown
+PIXEL_BYTES, LAYER_BYTES = 0.32, 0.03  # approximate bytes in the page for each pixel, and for each volume's outlines
+GATHERED_BYTES = 2**27  # approximate limit in memory for all shown slices of a volume
+SHARES = {"xy": 0.7, "xz": 0.5, "yz": 1.0}  # of a case's remaining bytes that each plane gets in turn
 
-Outlines = dict[str, dict[str, str]]  # SVG paths by "truth" and by method, and in them by class
+Outlines = dict[str, dict[str, str]]  # SVG paths by "truth" or method, then by class
 
 
 @dataclass(frozen=True)
 class Slide:
-    """One slice: its plane, place and size in pixels, and what is drawn.
+    """One slice: its plane, place, size in pixels, and content.
 
-    ``image``: a data URI, or empty. ``outlines``: those of instances are of the class "objects". ``wrong``: voxels by
-    method. ``close_ups``: parts of a thinned slice in full.
+    ``image``: a data URI, or empty. ``outlines``: instances have the class "objects". ``wrong``: voxels by method.
+    ``close_ups``: parts of a thinned slice in full resolution.
     """
 
     plane: Plane
@@ -52,11 +52,11 @@ class Slide:
 
 @dataclass(frozen=True)
 class CaseSlides:
-    """A case's slides, in their order in each plane.
+    """A case's slides, in order in each plane.
 
-    ``aspect``: the shape of a picture, its width over its height, by plane; ``step``: voxels to a pixel; ``depth``: how
-    many slices there are in each plane, of which these are some; ``classes``: whose outlines there are. ``solids``: the
-    objects in 3D. ``note``: why there is no image, if there is none.
+    ``aspect``: width over height of a picture, by plane; ``step``: voxels for each pixel; ``depth``: the number of
+    slices in each plane, of which some are shown; ``classes``: the classes that have outlines. ``solids``: the objects
+    in 3D. ``note``: why there is no image, if there is none.
     """
 
     dataset: str
@@ -68,10 +68,10 @@ class CaseSlides:
     slides: list[Slide]
     solids: Solids
     note: str = ""
-    size: int = field(default=0)  # bytes in the page, about
+    size: int = field(default=0)  # approximate bytes in the page
 
     def shown(self) -> str:
-        """Return how many of each plane's slices there are, and what of their voxels is seen."""
+        """Return how many of each plane's slices are shown, and with what resolution."""
         counts = {plane: sum(slide.plane == plane for slide in self.slides) for plane in self.depth}
         parts = [f"{n} of {self.depth[plane]} {plane}" for plane, n in counts.items() if n < self.depth[plane]]
         whole = [f"all {plane}" for plane, n in counts.items() if n == self.depth[plane]]
@@ -86,11 +86,11 @@ class CaseSlides:
 
 
 def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Problem]) -> CaseSlides | None:
-    """Draw a case's slices, all that have ``room`` (bytes): those that are most wrong, and others at equal distances.
+    """Draw as many of a case's slices as fit into ``room`` (bytes): the most wrong ones, and others at equal distances.
 
-    ``objects``: of each method that are drawn in 3D, at most. None if nothing could be scored. An image that is damaged
-    costs its pictures, and becomes one of ``problems``. Raises PlanewiseError if labels are read once more and cannot
-    be.
+    ``objects``: most objects of each method that are drawn in 3D. None if nothing could be scored. If an image is
+    damaged, there are no pictures of it, and it is added to ``problems``. Raises PlanewiseError if labels cannot be
+    read again.
     """
     delivered = {result.method for result in scored.results if result.delivered}
     errors = [error for error in scored.errors if error.method in delivered] or scored.errors
@@ -106,7 +106,7 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
 
     whole = room > 10 * WHOLE_BYTES * (1 + len(scored.predictions))
     solids = Solids(benchmark, scored.results, truth.shape, with_spacing.spacing, whole, objects)
-    # Of one class all that is predicted counts as it, whatever its number, unless others lie beside it.
+    # With one class, all predicted labels count as it, whatever their number, unless other classes lie beside it.
     several = len(benchmark.classes) > 1 or not benchmark.any_label
     classes = benchmark.classes if several else {}
     outlines, of_close_ups = _read_outlines(
@@ -167,8 +167,8 @@ def _read_outlines(
 
 
 def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:
-    """Return the outlines in a slice by class, those of all labels as one where there are no ``classes``; none that is
-    empty."""
+    """Return the outlines in a slice by class, or of all labels as one without ``classes``; empty ones are left
+    out."""
     there = np.unique(labels) if classes else ()
     of_classes = {name: outline_path(labels == value) for value, name in classes.items() if value in there}
     by_name = of_classes if classes else {OBJECTS: outline_path(labels)}
@@ -179,15 +179,15 @@ def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:
 
 
 def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int, pixel: float) -> dict[Plane, list[int]]:
-    """Return which slices of each plane are shown, ascending: so many that they take about ``room`` bytes.
+    """Return the places of the slices to show in each plane, ascending: as many as take about ``room`` bytes.
 
-    ``pixel``: bytes that one takes, about.
+    ``pixel``: approximate bytes for each.
     """
     assert scored.truth is not None
     shape = scored.truth.shape
     listed = {mistake.centre[0] for mistake in _listed(scored)}
     places: dict[Plane, list[int]] = {}
-    pixel = max(pixel, 4 * room / GATHERED_BYTES)  # as much as memory lets a pixel take
+    pixel = max(pixel, 4 * room / GATHERED_BYTES)  # raised so that the shown slices also fit in memory
     for plane in PLANES:
         depth = shape[AXIS[plane]]
         bytes_each = pixel * math.prod(shape) / depth / step**2
@@ -203,9 +203,9 @@ def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int, 
 
 
 def _fitting(slides: list[Slide], room: int) -> list[Slide]:
-    """Return slides that take no more than ``room`` (bytes): where labels are many, outlines take more than supposed.
+    """Return slides that take at most ``room`` (bytes): with many labels, outlines take more than estimated.
 
-    Every second one of each plane is left out until that is so, but the most wrong one of each stays.
+    Every second one of each plane is left out until they fit, but the most wrong one of each stays.
     """
     while sum(map(_size, slides)) > room:
         fewer: list[Slide] = []
@@ -220,7 +220,7 @@ def _fitting(slides: list[Slide], room: int) -> list[Slide]:
 
 
 def _worst(errors: list[CaseErrors], axis: int, count: int) -> list[int]:
-    """Return the places of the most wrong slices along an axis, worst first, no two of them next to each other."""
+    """Return the places of the most wrong slices along an axis, worst first, none next to another."""
     wrong = np.sum([error.along[axis] for error in errors], axis=0)
     apart = max(1, len(wrong) // (4 * count))
     chosen: list[int] = []
@@ -257,7 +257,7 @@ def _images(
         sections = read_sections(image, places, step, average=True, boxes=close_ups)
     except PlanewiseError as error:
         damage = str(error).removeprefix(f"{path}: ")
-    except Exception as error:  # a damaged file fails in its reader's own way
+    except Exception as error:  # each reader raises errors of its own types for a damaged file
         damage = f"cannot be read ({first_line(error)})"
     if damage:
         problems.append(Problem(str(path), f"{damage}: the report shows outlines only"))
@@ -272,13 +272,13 @@ def _images(
 
 
 def _range(slices: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Return what is black and what is white: all but the darkest and the brightest half percent lies between."""
+    """Return the intensities shown as black and white: the darkest and the brightest half percent lie beyond them."""
     low, high = np.percentile(np.concatenate([slice_[::4, ::4].ravel() for slice_ in slices]), [0.5, 99.5])
     return float(low), float(high)
 
 
 def open_image(path: Path, channel: int | None) -> Volume:
-    """Open an image; of several channels the one that is asked for, and if none is the first."""
+    """Open an image; if it has several channels, ``channel``, or the first if that is None."""
     try:
         return open_volume(path, channel_within(path, channel))
     except PlanewiseError:

@@ -1,4 +1,4 @@
-"""A case in 3D: every volume as a whole, and each listed object beside its counterpart."""
+"""A case in 3D: each volume as a whole, and each listed object beside its counterpart."""
 
 import numpy as np
 
@@ -10,12 +10,12 @@ from planewise.report.thumbnails import HUES, box_around, hues, palette_of, pict
 from planewise.volumes.label_names import CLASS_COLOURS
 
 WHOLE_SIDE, WHOLE_VOXELS = 260, 110  # pixels of the picture of a volume, voxels along its longest side
-OBJECT_SIDE = 84  # pixels of that of an object
-WHOLE_BYTES = 20_000  # of the picture of a volume in the page, at most about
+OBJECT_SIDE = 84  # pixels of the picture of an object
+WHOLE_BYTES = 20_000  # approximate limit for the picture of a volume in the page
 
 
 class Solids:
-    """What of a case is drawn in 3D: ask for the ``boxes_of`` each volume, and have them ``draw``n.
+    """The 3D drawings of a case: read the ``boxes_of`` each volume, and ``draw`` them.
 
     ``whole``: by "truth" and method, the picture of the volume; ``objects``: by method and row of its table, pictures
     of the true object and of its counterpart.
@@ -30,7 +30,7 @@ class Solids:
         whole: bool,
         count: int,
     ) -> None:
-        """``results``: of the case; ``whole``: whether volumes are drawn; ``count``: of objects by method, at most."""
+        """``results``: of the case; ``whole``: whether volumes are drawn; ``count``: most objects for each method."""
         self._benchmark, self._spacing = benchmark, spacing
         self._tables = {r.method: r.objects for r in results if r.objects is not None}
         self._rows = {method: worst_objects(table, count).tolist() for method, table in self._tables.items()}
@@ -50,7 +50,7 @@ class Solids:
         return sum(map(len, pictures))
 
     def boxes_of(self, name: str) -> list[Box]:
-        """Return what is to be read of the truth or of a method."""
+        """Return the boxes to read of the truth or of a method."""
         return [*self._whole, *(self._boxes[place] for place in self._places(name))]
 
     def _places(self, name: str) -> list[tuple[str, int]]:
@@ -71,7 +71,7 @@ class Solids:
                 self.objects.setdefault(place, {})["truth" if name == "truth" else "predicted"] = solid
 
     def _coloured(self, name: str, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return labels as places of a palette from 1, and the palette: classes have theirs, matched objects one."""
+        """Return labels as indices of a palette from 1, and the palette: one colour a class, or for matched objects."""
         classes, tables = self._benchmark.classes, list(self._tables.values())
         if len(classes) == 1:
             values = self._benchmark.values or tuple(classes)
@@ -96,7 +96,7 @@ def _voxel(place: np.ndarray) -> Voxel:
 
 
 def _looked_up(labels: np.ndarray, ids: np.ndarray, colours: np.ndarray, others: int = 0) -> np.ndarray:
-    """Return the colour of every label: that of its id, ``others`` if it is none of them, 0 of the background."""
+    """Return the colour of each label: by its id, ``others`` for other ids, 0 for background."""
     colours_there = np.zeros(labels.shape, np.uint8)
     there = labels > 0
     order = np.argsort(ids)

@@ -31,17 +31,17 @@ COLUMNS = (
     "precision_75", "recall_75", "f1_75", "accuracy_75", "mean_accuracy", "pq_50", "sq_50", "rq_50",
 )  # fmt: skip
 OF_A_CLASS = {"voxel_iou": "iou", "voxel_dice": "dsc", "voxel_precision": "precision", "voxel_recall": "recall"}
-SHOWN = ("voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # on the terminal
-LOG_WIDTH = 80  # that sentences are folded to where there is no terminal
-LEAST_MESSAGE = 40  # columns beside the names of files; with less messages stand below them
-BETWEEN = 4  # columns of a table of two that hold no text
+SHOWN = ("voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # columns on the terminal
+LOG_WIDTH = 80  # width of folded sentences without a terminal
+LEAST_MESSAGE = 40  # columns beside the names of files; if fewer remain, messages are printed below them
+BETWEEN = 4  # columns without text in a table of two columns
 
 
 def write_results(results: list[Result], folder: Path, classes: bool = False) -> None:
     """Write ``evaluation_results.csv`` and ``evaluation_results_summary.txt`` into ``folder``.
 
-    ``results``: of one method, of instances or of one class, whose voxels are the foreground then; ``classes``: of
-    several, each of which has rows of its own, with its name and whether its objects or its voxels were scored.
+    ``results``: of one method, for instances or for one class, whose voxels are then the foreground; ``classes``: for
+    several, each in separate rows, with its name and whether its objects or its voxels were scored.
     """
     with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -62,23 +62,23 @@ def by_class(results: list[Result]) -> dict[str, list[Result]]:
 
 
 def _score(result: Result, key: str) -> float:
-    """Return a score of instances, or of the class in its place; NaN if there is none."""
+    """Return a score of instances, or that of the class in its place; NaN if there is none."""
     return result.scores.get(key, result.scores.get(OF_A_CLASS.get(key, key), math.nan))
 
 
 def has_row(result: Result) -> bool:
-    """Whether a case has scores: those of a prediction, or of nothing where there is none that can be read."""
+    """Whether a case has scores: of a prediction, or of nothing predicted if there is no readable one."""
     return bool(result.scores)
 
 
 def shown_score(result: Result, key: str) -> float | int:
-    """Return a score as it stands in a case's row: a count whole, NaN where it is not defined."""
+    """Return a score for a case's row: a count as a whole number, NaN if undefined."""
     value = _score(result, key) if has_row(result) else math.nan
     return int(value) if metric_of(key).unit == "count" and not math.isnan(value) else value
 
 
 def cell(value: object) -> object:
-    """Return a value as it stands in a CSV: six digits, empty where it is not defined."""
+    """Return a value for a CSV: six digits, empty if undefined."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{round(value, 6) + 0.0:.6f}"  # -0.0 + 0.0 is 0.0
     return "" if value is None else value
@@ -100,22 +100,22 @@ def mean_of(results: list[Result], key: str) -> Mean:
 
 
 def delivered_alone(results: list[Result]) -> list[Result] | None:
-    """Return the results that were delivered; None if all with a truth were, and there is no other mean to tell."""
+    """Return the results that were delivered; None if all with a truth were, so that the mean would be the same."""
     asked = [result for result in results if result.scores]
     delivered = [result for result in asked if result.delivered]
     return delivered if len(delivered) < len(asked) else None
 
 
 def number_text(n: int, n_cases: int) -> str:
-    """Return the number of patients that a mean is over, with that of their cases if it is another."""
+    """Return the number of patients that a mean is over, with the number of their cases if it differs."""
     return str(n) if n == n_cases else f"{n} patient{'s' * (n != 1)} ({n_cases} cases)"
 
 
 def mean_text(results: list[Result], key: str, width: int) -> str:
-    """Return the mean of a score with its number, and beside it the one over what was delivered, if that is less."""
+    """Return the mean of a score with its number, and beside it the mean over delivered cases if some are missing."""
     alone = delivered_alone(results)
     parts = []
-    for which, several in (("", results), ("   delivered alone", alone)):
+    for which, several in (("", results), ("   delivered only", alone)):
         if several is not None:
             mean = mean_of(several, key)
             shown = f"{mean.value:>{width}.4f}" if mean.n else f"{'-':>{width}}"
@@ -124,7 +124,7 @@ def mean_text(results: list[Result], key: str, width: int) -> str:
 
 
 def summary(results: list[Result]) -> str:
-    """Return the summary as text: counts, means with their number of cases, and what was not scored and why."""
+    """Return the summary as text: counts, means with their number of cases, and which cases were not scored and why."""
     missing = [result for result in results if has_row(result) and not result.delivered]
     failed = [result for result in results if not has_row(result)]
     text = io.StringIO()
@@ -143,13 +143,13 @@ def summary(results: list[Result]) -> str:
             print(f"  {METRICS[key].name:<36}{total:>8}", file=text)
     print("\nMean over the cases in which the score is defined, with their number", file=text)
     if delivered_alone(results) is not None:
-        print("(what was not delivered counts as found nothing; beside it the mean over what was delivered)", file=text)
+        print("(cases not delivered count as empty predictions; beside it the mean over delivered cases)", file=text)
     shown = [key for key in COLUMNS[2:] if METRICS[key].unit != "count" and mean_of(results, key).n]
     for key in shown:
         print(f"  {METRICS[key].name:<36}{mean_text(results, key, 8)}", file=text)
     if not shown:
         print(
-            "  no score is defined: there was nothing to find and nothing was found, or no case could be read",
+            "  no score is defined: truth and prediction are empty, or no case could be read",
             file=text,
         )
     return text.getvalue()
@@ -158,12 +158,12 @@ def summary(results: list[Result]) -> str:
 def print_results(results: list[Result], title: str) -> None:
     """Print the main columns of the cases on standard output; why a case was not scored is reported elsewhere.
 
-    The means stand below; where something was not delivered, with it and without it.
+    The means are printed below; if something was not delivered, with it and without it.
     """
     shown = [key for key in SHOWN if any(not math.isnan(_score(result, key)) for result in results)]
     cells = [(result.case, *(short(shown_score(result, key)) for key in shown), _status(result)) for result in results]
     alone = delivered_alone(results)
-    rows = {"mean": results} if alone is None else {"mean, missing counted": results, "mean, delivered alone": alone}
+    rows = {"mean": results} if alone is None else {"mean, missing counted": results, "mean, delivered only": alone}
     for which, several in rows.items():
         n_cases = sum(map(has_row, several))
         means = (_mean_in_a_row(mean_of(several, key), n_cases) for key in shown)
@@ -172,7 +172,7 @@ def print_results(results: list[Result], title: str) -> None:
 
 
 def tolerance_text(comparison: Comparison) -> str:
-    """Return within what distance surfaces agreed, by unit and for classes with one of their own, and why."""
+    """Return the distances within which surfaces agree, by unit and for classes with a separate one, and why."""
     parts = []
     for unit, (low, high) in comparison.tolerances().items():
         distance = f"{low:g}" if low == high else f"{low:g} to {high:g}"
@@ -194,16 +194,16 @@ def _status(result: Result) -> str:
 
 
 def short(value: object) -> str:
-    """Return a value as a table on the terminal has it: three digits after the point, one from 10 on, - for NaN."""
+    """Return a value for a table on the terminal: three digits after the point, one from 10 on, - for NaN."""
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
     return "" if value is None else str(value)
 
 
 def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]], width: int | None = None) -> None:
-    """Print a table on standard output, as wide as its content where that is not a terminal; from Python, log it.
+    """Print a table on standard output, as wide as its content without a terminal; from Python, log it.
 
-    ``width``: of the whole; the last column alone is then folded.
+    ``width``: of the whole table; only its last column is then folded.
     """
     if not is_on_terminal():
         for row in rows:
@@ -226,19 +226,19 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
 
 
 def _width() -> int:
-    """Return how wide sentences may be: as the terminal, or ``LOG_WIDTH`` where there is none."""
+    """Return the width of sentences: that of the terminal, or ``LOG_WIDTH`` without one."""
     console = Console()
     return console.width if console.is_terminal else LOG_WIDTH
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:
-    """Print what is known of one thing on standard output, a line for each fact, so that URLs and paths stay whole."""
+    """Print facts about one thing on standard output, a line for each, so that URLs and paths stay whole."""
     width = max(map(len, facts)) + 2
     print("\n".join([title, *(f"  {name:<{width}}{fact}" for name, fact in facts.items())]))
 
 
 def say_notes(comparison: Comparison) -> list[str]:
-    """Print what is to be known of the files that were scored, beside what is known of the methods; return it."""
+    """Print notes about the scored files, and about the methods; return them."""
     notes = list(dict.fromkeys(note for result in comparison.results for note in result.notes))
     for note in notes:
         say(f"WARNING: {note}")
@@ -246,16 +246,16 @@ def say_notes(comparison: Comparison) -> list[str]:
 
 
 def report_problems(problems: list[Problem]) -> int:
-    """Print what went wrong, if anything, and return the exit code."""
+    """Print problems, if there are any, and return the exit code."""
     if problems:
         print_problems(problems)
     return 1 if problems else 0
 
 
 def print_problems(problems: list[Problem]) -> None:
-    """Print what is wrong, no wider than the terminal, or than ``LOG_WIDTH`` where there is none.
+    """Print problems, no wider than the terminal, or than ``LOG_WIDTH`` without one.
 
-    Names of files stay whole: where they leave too little room beside them, messages stand below them.
+    Names of files stay whole: if too little room remains beside them, messages are printed below them.
     """
     parts = [(printable(problem.where), printable(problem.what)) for problem in problems]
     rows = [(where, what.removeprefix(f"{where}: ")) for where, what in parts]

@@ -1,4 +1,4 @@
-"""Objects in 3D as small pictures: seen from the front, the left and above, shaded by how their surface is turned."""
+"""Objects in 3D as small pictures: seen from the front, the left and above, with shading by surface direction."""
 
 import colorsys
 
@@ -8,15 +8,15 @@ from planewise.report.pictures import png_uri
 from planewise.report.sections import Box, Voxel
 from planewise.volumes.label_names import GOLDEN, rgb
 
-VOXELS = 60  # along the longest side of an object that is drawn
+VOXELS = 60  # along the longest side of a drawn object
 SHADES = 15  # of each colour
-HUES = 17  # different colours of objects; 255 places of a palette are their shades
+HUES = 17  # different colours of objects; the 255 indices of a palette are their shades
 LIGHT = np.array([-0.45, -0.6, 0.66])  # from the upper left, towards the viewer
 TURN, TILT = np.radians(35), np.radians(55)  # about z; from looking down along z
 
 
 def box_around(lower: Voxel, upper: Voxel, spacing: tuple[float, float, float], voxels: int = VOXELS) -> Box:
-    """Return a box to draw, thinned so that about ``voxels`` lie along its longest side, and as many in space."""
+    """Return a box to draw, thinned so that about ``voxels`` lie along its longest side, with cubic steps in space."""
     extent = max((up - low) * along for low, up, along in zip(lower, upper, spacing, strict=True))
     z, y, x = (max(1, round(extent / voxels / along)) for along in spacing)
     return Box(lower, upper, (z, y, x))
@@ -36,8 +36,8 @@ def seen_from(spacing: tuple[float, float, float], steps: Voxel) -> np.ndarray:
 def picture_of(
     colours: np.ndarray, spacing: tuple[float, float, float], steps: Voxel, side: int, palette: np.ndarray
 ) -> str:
-    """Draw a box (z, y, x) of colours, places in ``palette`` (n, 3) from 1, 0 is nothing; return it as a data URI, ""
-    if all of it is nothing.
+    """Draw a box (z, y, x) of colours, which are indices from 1 of ``palette`` (n, 3), 0 for nothing; return it as a
+    data URI, "" if the box is empty.
 
     ``side``: the longer one of the picture, in pixels; it shows the whole box, so that two volumes in one box can be
     compared.
@@ -69,9 +69,9 @@ def _surface(solid: np.ndarray) -> np.ndarray:
 def _nearest(
     at: np.ndarray, depth: np.ndarray, colour: np.ndarray, shape: tuple[int, int], size: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return depth and colour (rows, columns) of what is nearest to the viewer; each voxel covers ``size`` pixels."""
+    """Return depth and colour (rows, columns) of the voxels nearest to the viewer; each covers ``size`` pixels."""
     seen, colours = np.full(shape, -np.inf), np.zeros(shape, np.uint8)
-    order = np.argsort(depth, kind="stable")  # what is written last, the nearest, stays
+    order = np.argsort(depth, kind="stable")  # the nearest is written last, and stays
     at, depth, colour = at[order], depth[order], colour[order]
     reach = int(np.ceil(size / 2))
     for dx in range(-reach, reach + 1):
@@ -84,7 +84,7 @@ def _nearest(
 
 
 def _shaded(depth: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Return places of the palette with shades, from how the depth changes."""
+    """Return indices of the palette with shades, from how the depth changes."""
     from scipy import ndimage
 
     there = colour > 0
@@ -99,14 +99,14 @@ def _shaded(depth: np.ndarray, colour: np.ndarray) -> np.ndarray:
 
 
 def _with_shades(palette: np.ndarray) -> np.ndarray:
-    """Return every colour of a palette (n, 3) from dark to light, after one that is not seen."""
+    """Return each colour of a palette (n, 3) from dark to light, after a first, unused one."""
     shades = np.linspace(0.25, 1.05, SHADES)
     lit = np.clip(palette[:, None] * shades[:, None], 0, 255).reshape(-1, 3)
     return np.vstack([[[0, 0, 0]], lit])
 
 
 def hues() -> np.ndarray:
-    """Return ``HUES`` colours (n, 3) in 0..255 for objects, of which neighbours differ; the last, grey, is for those
+    """Return ``HUES`` colours (n, 3) in 0..255 for objects, neighbours different; the last, grey, is for objects
     without a counterpart."""
     bright = [colorsys.hsv_to_rgb((i * GOLDEN) % 1, 0.55, 0.95) for i in range(HUES - 1)]
     return 255 * np.array([*bright, (0.55, 0.55, 0.55)])

@@ -1,1 +1,1 @@
-"""Serial scans of one patient: registered, compared, and called changed only beyond what a repeated scan would show."""
+"""Serial scans of one patient: registered and compared; only what exceeds a repeated scan's variation is a change."""

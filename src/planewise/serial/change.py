@@ -1,4 +1,4 @@
-"""What has changed between two scans: every class in all and by zone, each beside the smallest detectable change."""
+"""Changes between two scans: of each class in total and by zone, each with the smallest detectable change."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from planewise.measurement.regions import SIDES, ZONES
 from planewise.serial.detectable import LEAST_ML, Category, category_of, smallest_detectable_change
 from planewise.serial.registration import Registration
 
-REGIONS = ("", *SIDES, *ZONES)  # that changes are given for; "" is both lungs
+REGIONS = ("", *SIDES, *ZONES)  # regions that changes are reported for; "" is both lungs
 UNITS = ("ml", "percent")
 Measures = dict[tuple[str, str, str], float]  # by (group, region, unit)
 
@@ -22,8 +22,8 @@ class Change:
     """The change of a class, or of several together, in both lungs or in a region of the first scan.
 
     ``first``, ``second`` in ``unit`` (ml, or percent of the region); ``detectable``: the smallest detectable change.
-    None where a value is not defined. Where nothing was seen in either scan or any retake, the category is "none seen"
-    and ``detectable`` None: retakes that never differ because nothing is segmented say nothing about a change.
+    Undefined values are None. If nothing was segmented in either scan or any retake, the category is "none seen" and
+    ``detectable`` None: retakes that never differ because they are all empty say nothing about a change.
     """
 
     group: str
@@ -37,7 +37,7 @@ class Change:
 
 
 def measures_of(extents: Extents, groups: Mapping[str, tuple[int, ...]]) -> Measures:
-    """Return the extent of every group in every region, by (group, region, unit)."""
+    """Return the extent of each group in each region, by (group, region, unit)."""
     measures = {}
     for name, values in groups.items():
         for region in REGIONS:
@@ -49,9 +49,9 @@ def measures_of(extents: Extents, groups: Mapping[str, tuple[int, ...]]) -> Meas
 def carried_extents(labels: np.ndarray, lungs: np.ndarray, registration: Registration, regions: LungRegions) -> Extents:
     """Return the extents of a second scan in the regions of the first, at the second's size.
 
-    ``labels``, ``lungs`` (z, y, x) of the second scan, on its grid; ``regions``: of the first. Every voxel of the first
-    scan counts as much as its content holds in the second, so that counts are no whole numbers. Where the registration
-    does not fit, what the second scan's lungs hold beyond the first's is in no region.
+    ``labels``, ``lungs`` (z, y, x) of the second scan, on its grid; ``regions``: of the first. Each voxel of the first
+    scan counts with the size of its content in the second, so counts are not whole numbers. Where the registration does
+    not fit, parts of the second scan's lungs outside the first's belong to no region.
     """
     there = np.where(registration.carry((lungs > 0).astype(np.uint8)) > 0, regions.sides, 0)
     carried = registration.carry(labels.astype(np.uint8))
@@ -72,12 +72,12 @@ def changes(
     retakes_of_second: Sequence[Measures],
     lung_ml: Callable[[str], float],
 ) -> list[Change]:
-    """Return the change of everything that was measured; ``lung_ml``: the first scan's volume of each region.
+    """Return the changes of all measures; ``lung_ml``: the first scan's volume of each region.
 
-    Both lungs are compared as each scan shows them, regions by what was ``carried`` to the first. No retake is
-    registered: by how much a class in both lungs differs when they are carried is the registration's error, which is
-    added to the smallest detectable change of its regions, as a bias that nobody corrects. A lung is known in the
-    second scan by itself: its own error is taken, if that is larger. A third is not: its borders are carried.
+    For both lungs together, the scans are compared as they are; for regions, by the measures ``carried`` to the first.
+    Retakes are not registered. The difference that carrying makes for a class in both lungs is the registration's
+    error; as an uncorrected bias it is added to the smallest detectable change of the regions. Each lung is known in
+    the second scan itself: its own error is used, if that is larger. Thirds are not: their borders are carried.
     """
     rows = []
     for key in first:
@@ -87,7 +87,7 @@ def changes(
         later = carried[key] if region else second[key]
         change = later - first[key]
         retaken, retaken_later = ([each[key] for each in scan] for scan in (retakes_of_first, retakes_of_second))
-        seen = any(value != 0 for value in (first[key], later, *retaken, *retaken_later))  # NaN, too, is not 0
+        seen = any(value != 0 for value in (first[key], later, *retaken, *retaken_later))  # NaN is not 0 either
         detectable = smallest_detectable_change(retaken, retaken_later, least) if seen else math.nan
         if region:
             known = ("", region) if region in SIDES else ("",)

@@ -1,4 +1,4 @@
-"""The smallest change that two scans can show: beyond it, the change is more than measuring again would give."""
+"""The smallest change that two scans can show: a change beyond it exceeds the variation of repeated measurements."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 LEAST_RETAKES = 3
 CONFIDENCE = 0.95
-LEAST_ML = 1.0  # of a class: less is never called a change, however steady the measurement; our choice
+LEAST_ML = 1.0  # of a class: smaller changes never count, however steady the measurement; our choice
 
 Category = Literal["more", "less", "not detectable", "none seen"]
 
@@ -19,8 +19,8 @@ def smallest_detectable_change(first: Sequence[float], second: Sequence[float], 
     t * sqrt(SD1^2 + SD2^2), at least ``least``. With equal deviations and many retakes it is 1.96 * sqrt(2) * SD, the
     repeatability coefficient (Bland and Altman 1999, doi:10.1177/096228029900800204; as smallest detectable change: de
     Vet et al. 2006, doi:10.1016/j.jclinepi.2005.10.015). With few retakes the deviations themselves are uncertain, and
-    1.96 is replaced by Student's t with Welch's degrees of freedom, 2.45 for 4 of each scan, 2.14 for 8. NaN
-    if a measure is not defined in some retake.
+    1.96 is replaced by Student's t with Welch's degrees of freedom, 2.45 for 4 of each scan, 2.14 for 8. NaN if a
+    measure is undefined in a retake.
     """
     from scipy import stats
 
@@ -38,7 +38,7 @@ def smallest_detectable_change(first: Sequence[float], second: Sequence[float], 
 
 
 def category_of(change: float, detectable: float) -> Category:
-    """Return what a change is called: more or less only beyond the smallest detectable one."""
-    if not abs(change) > detectable:  # nor if one of them is not defined
+    """Return the category of a change: more or less only beyond the smallest detectable change."""
+    if not abs(change) > detectable:  # also if one of them is NaN
         return "not detectable"
     return "more" if change > 0 else "less"

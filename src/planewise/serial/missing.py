@@ -1,19 +1,19 @@
-"""Whether the lungs of two scans are the same: dense disease at the chest wall is at times taken for the wall."""
+"""Whether the lungs of two scans match: dense disease at the chest wall is sometimes segmented as wall."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 
-STEP_MM = 2.5  # voxels that are finer are passed over: a piece is larger
-THICK_MM = 10.0  # thinner shells are what registration and breath leave: our choice, several times their error
-LEAST_SHARE = 0.01  # of the lungs, that a piece holds: our choice
+STEP_MM = 2.5  # finer voxels are skipped, since a piece is larger
+THICK_MM = 10.0  # thinner shells come from registration and breathing: our choice, several times their error
+LEAST_SHARE = 0.01  # share of the lungs that a piece must have: our choice
 
 
 def missing_pieces_ml(lungs: np.ndarray, others: np.ndarray, spacing_mm: Sequence[float]) -> tuple[float, float]:
-    """Return the ml of the largest piece of ``lungs`` (z, y, x), > 0, that ``others`` lack, and the other way round.
+    """Return the ml of the largest piece of ``lungs`` (z, y, x), > 0, that ``others`` lack, and the reverse.
 
-    Both lie on one grid. Counted is what a ball of ``THICK_MM`` across fits into; 0 where the piece is no
+    Both are on one grid. Only parts that a ball of ``THICK_MM`` across fits into count; 0 if the piece is smaller than
     ``LEAST_SHARE`` of the lungs.
     """
     strides = [max(1, int(STEP_MM / step)) for step in spacing_mm]

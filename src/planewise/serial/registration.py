@@ -1,9 +1,9 @@
-"""A later scan laid on an earlier one: affine, then B-spline, on the lungs; the same on every run.
+"""Registration of a later scan to an earlier one: affine, then B-spline, on the lungs; the same on every run.
 
-Both are brought to a grid of ``GRID_MM``. The affine transform fits the signed distances to the lungs' surface, which
-no disease within changes; the B-spline then fits the densities in and around the lungs by mutual information, its
-control points ``CONTROL_MM`` apart, so that it can follow breathing, but not hide a patch of disease. Every voxel is
-sampled, by one thread, so that nothing is random and no sum depends on an order.
+Both are resampled to a grid of ``GRID_MM``. The affine transform fits the signed distances to the lungs' surface, which
+disease inside does not change. The B-spline then fits the densities in and around the lungs by mutual information; its
+control points are ``CONTROL_MM`` apart, so that it can follow breathing, but cannot hide a patch of disease. All voxels
+are sampled, by one thread, so that nothing is random and no sum depends on an order.
 """
 
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from planewise.volumes.volume import Spacing
 
 GRID_MM = 5.0
 CONTROL_MM = 60.0
-AROUND_MM = 12.0  # of the lungs: where densities are compared
-FAR_MM = 30.0  # beyond which a distance from the lungs says no more
+AROUND_MM = 12.0  # densities are compared up to this distance from the lungs
+FAR_MM = 30.0  # larger distances from the lungs are cut off
 WINDOW_HU = (-1000.0, 100.0)
 BINS = 32
 AFFINE_STEPS, SPLINE_STEPS = 60, 12
-LEAST_OVERLAP = 0.9  # Dice of the lungs, without which a registration has failed: our choice
+LEAST_OVERLAP = 0.9  # Dice of the lungs below which a registration has failed: our choice
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Where each place of a first scan lies in a second one.
+    """The transform from each place of a first scan to a second one.
 
     ``transform``: SimpleITK's, from the first scan's millimetres (x, y, z) to the second's; ``growth`` (z, y, x)
     float32 on the first scan's grid: how much larger a voxel's content is in the second (the Jacobian determinant);
@@ -42,7 +42,7 @@ class Registration:
     second_spacing_mm: Spacing
 
     def carry(self, voxels: np.ndarray, labels: bool = True, fill: float = 0) -> np.ndarray:
-        """Return ``voxels`` (z, y, x) of the second scan on the first's grid: the nearest, or linear without labels."""
+        """Return ``voxels`` (z, y, x) of the second scan on the first's grid: nearest for labels, else linear."""
         import SimpleITK as sitk
 
         moving, fixed = _image(voxels, self.second_spacing_mm), _image(self.growth, self.first_spacing_mm)
@@ -50,7 +50,7 @@ class Registration:
         return sitk.GetArrayFromImage(sitk.Resample(moving, fixed, self.transform, how, fill, moving.GetPixelID()))
 
     def displacement_mm(self) -> np.ndarray:
-        """Return where each voxel of the first scan goes, as a displacement (z, y, x, 3), its last axis z, y, x."""
+        """Return the displacement (z, y, x, 3) of each voxel of the first scan, its last axis z, y, x."""
         import SimpleITK as sitk
 
         field = _field(self.transform, _image(self.growth, self.first_spacing_mm))
@@ -65,10 +65,10 @@ def register(
     second_lungs: np.ndarray,
     second_spacing_mm: Spacing,
 ) -> Registration:
-    """Lay a second scan on a first: HU and lungs (> 0), (z, y, x), canonical, each with its spacing (z, y, x).
+    """Register a second scan to a first: HU and lungs (> 0), (z, y, x), canonical, each with its spacing (z, y, x).
 
-    Raises PlanewiseError if it fails: no lungs, or lungs that do not come to lie on each other, or of which one scan
-    lacks a piece.
+    Raises PlanewiseError if it fails: without lungs, if the lungs do not overlap, or if one scan lacks a piece of
+    them.
     """
     import SimpleITK as sitk
 
@@ -88,14 +88,14 @@ def register(
     overlap = 2 * float((carried & there).sum()) / float(carried.sum() + there.sum())
     if overlap < LEAST_OVERLAP:
         raise PlanewiseError(
-            f"the scans could not be registered: Dice of the lungs is {overlap:.2f} after it, and must be "
-            f"{LEAST_OVERLAP:g}; are both of one patient, and the lungs right?"
+            f"the scans could not be registered: Dice of the lungs is {overlap:.2f} after it, but must be at least "
+            f"{LEAST_OVERLAP:g}; are both of one patient, and are the lungs right?"
         )
     if any(pieces_ml := missing_pieces_ml(there, carried, first_spacing_mm)):
         raise PlanewiseError(
-            f"the lungs were segmented differently in the two scans: {max(pieces_ml):.0f} ml in one piece are lung in "
-            f"the {'first' if pieces_ml[0] >= pieces_ml[1] else 'second'} alone; is dense disease at the chest wall "
-            "taken for the wall? Look at the lungs of both"
+            f"the lungs were segmented differently in the two scans: {max(pieces_ml):.0f} ml in one piece are lung "
+            f"only in the {'first' if pieces_ml[0] >= pieces_ml[1] else 'second'}; was dense disease at the chest wall "
+            "segmented as wall? Look at the lungs of both"
         )
     folded = float((growth_voxels[there] <= 0).mean())
     return Registration(transform, growth_voxels, overlap, folded, first_spacing_mm, second_spacing_mm)
@@ -119,7 +119,7 @@ def _on_grid(hu: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing) -> tuple[An
     steps = [side * step / count for side, step, count in zip(hu.shape, spacing_mm, size)]
     grid = sitk.Image(size[::-1], sitk.sitkFloat32)
     grid.SetSpacing(steps[::-1])
-    grid.SetOrigin([(step - old) / 2 for step, old in zip(steps[::-1], spacing_mm[::-1])])  # the same corners
+    grid.SetOrigin([(step - old) / 2 for step, old in zip(steps[::-1], spacing_mm[::-1])])  # keeps the corners
     clipped = _image(np.clip(hu, *WINDOW_HU).astype(np.float32), spacing_mm)
     smooth = sitk.SmoothingRecursiveGaussian(clipped, [max(step / 2, 0.1) for step in steps[::-1]])
     mask = _image((lungs > 0).astype(np.float32), spacing_mm)
@@ -128,7 +128,7 @@ def _on_grid(hu: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing) -> tuple[An
 
 
 def _distance(mask: Any) -> Any:
-    """Return the signed distance to the surface of a mask in mm, as far as ``FAR_MM``."""
+    """Return the signed distance to the surface of a mask in mm, cut off at ``FAR_MM``."""
     import SimpleITK as sitk
 
     distance = sitk.SignedMaurerDistanceMap(mask, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
@@ -153,7 +153,7 @@ def _affine(fixed_mask: Any, moving_mask: Any) -> Any:
 
 
 def _affine_of(transform: Any) -> Any:
-    """Return the affine transform within what a registration returns."""
+    """Return the affine transform inside the result of a registration."""
     import SimpleITK as sitk
 
     if transform.GetTransformEnum() == sitk.sitkComposite:

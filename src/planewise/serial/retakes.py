@@ -1,6 +1,6 @@
-"""Retakes of a scan: what it might have been, had it been made again, with other noise, kernel, thickness, inspiration.
+"""Retakes of a scan: how it might look if it were made again, with other noise, kernel, thickness and inspiration.
 
-A retake keeps the disease as it is, so that what is measured in several of them differs by measurement alone.
+A retake keeps the disease unchanged, so that measures of several retakes differ only by the measurement.
 """
 
 import math
@@ -13,21 +13,21 @@ from scipy import ndimage
 from planewise.serial.comparability import Scan, volume_ratio
 from planewise.volumes.volume import Spacing
 
-TISSUE_HU = (-50.0, 150.0)  # where noise is seen best: nothing else varies within a few pixels
+TISSUE_HU = (-50.0, 150.0)  # noise is measured here, where hardly anything else varies within a few pixels
 LEAST_NOISE_HU = 5.0
-SHARPNESS = 0.3  # of the difference between a scan and its blur, that a kernel of the same kind adds or takes away
+SHARPNESS = 0.3  # of the difference between a scan and its blur, added or removed by kernels of the same kind
 SHARPNESS_OF_OTHERS = 0.6  # of kernels with other names
-EXTRA_THICKNESS = 0.25  # of a slice's, that a slice may be thicker
+EXTRA_THICKNESS = 0.25  # by which a slice may be thicker, as a share of its thickness
 INSPIRATION = 0.03  # standard deviation of the lungs' volume between two breath-holds, as a share
 AIR_HU = -1000.0
 
 
 @dataclass(frozen=True)
 class Variation:
-    """How far retakes differ from a scan.
+    """How much retakes vary around a scan.
 
-    ``noise_hu``: SD of noise that is added; ``sharpness``: largest share of sharpening or smoothing; ``extra_mm``:
-    largest addition to the thickness of slices; ``inspiration``: SD of the lungs' volume, as a share of it.
+    ``noise_hu``: SD of added noise; ``sharpness``: largest share of sharpening or smoothing; ``extra_mm``: largest
+    increase of the slice thickness; ``inspiration``: SD of the lungs' volume, as a share of it.
     """
 
     noise_hu: float
@@ -37,7 +37,7 @@ class Variation:
 
 
 def variation_between(first: Scan, second: Scan, noise_hu: float) -> Variation:
-    """Return how far retakes of either of two scans differ from it: at least as far as the scans differ themselves."""
+    """Return how much retakes of either scan vary around it: at least as much as the two scans differ."""
     thicknesses = [scan.thickness_mm or scan.spacing_mm[0] for scan in (first, second)]
     others = first.kernel != second.kernel
     apart = abs(thicknesses[0] - thicknesses[1])
@@ -51,15 +51,15 @@ def variation_between(first: Scan, second: Scan, noise_hu: float) -> Variation:
 
 
 def widest(variations: Sequence[Variation]) -> Variation:
-    """Return a variation that is as wide as each of several."""
+    """Return a variation that is as wide as the widest of several, in each respect."""
     return Variation(*(max(each) for each in zip(*(vars(variation).values() for variation in variations))))
 
 
 def noise_of(hu: np.ndarray) -> float:
-    """Return the SD in HU of the noise of a CT (z, y, x), of soft tissue in its slices, at least ``LEAST_NOISE_HU``.
+    """Return the SD in HU of the noise of a CT (z, y, x), in soft tissue of its slices, at least ``LEAST_NOISE_HU``.
 
-    By the median absolute deviation of the second difference along both axes of a slice, which edges and slow changes
-    hardly touch. Noise that a soft kernel has smeared over pixels is underestimated.
+    From the median absolute deviation of the second difference along both axes of a slice, which edges and slow changes
+    hardly affect. Noise that a soft kernel has spread over pixels is underestimated.
     """
     blocks = np.stack([hu[:, :-1, :-1], hu[:, :-1, 1:], hu[:, 1:, :-1], hu[:, 1:, 1:]]).astype(np.float32)
     tissue = ((blocks >= TISSUE_HU[0]) & (blocks <= TISSUE_HU[1])).all(axis=0)
@@ -67,16 +67,16 @@ def noise_of(hu: np.ndarray) -> float:
         return LEAST_NOISE_HU
     difference = (blocks[0] - blocks[1] - blocks[2] + blocks[3])[tissue]
     deviation = float(np.median(np.abs(difference - np.median(difference)))) * 1.4826
-    return max(deviation / 2, LEAST_NOISE_HU)  # the variance of four pixels together
+    return max(deviation / 2, LEAST_NOISE_HU)  # the difference has the variance of four pixels
 
 
 def retake(
     hu: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing, variation: Variation, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return a retake of a CT (z, y, x) in HU, int16, of the same shape and spacing; ``lungs`` (z, y, x): > 0 in them.
+    """Return a retake of a CT (z, y, x) in HU, int16, with the same shape and spacing; ``lungs`` (z, y, x) are > 0.
 
-    In this order: the lungs fill with more or less air, along z, where the diaphragm moves, their tissue's mass the
-    same; slices get thicker; noise is added; the kernel gets sharper or softer.
+    In this order: the lungs hold more or less air, by stretching along z, where the diaphragm moves, with the tissue's
+    mass unchanged; slices get thicker; noise is added; the kernel gets sharper or softer.
     """
     larger = float(np.clip(np.exp(rng.normal(0, variation.inspiration)), 0.8, 1.25))
     made = hu.astype(np.float32)
@@ -85,7 +85,7 @@ def retake(
     heights = np.clip(middle + (np.arange(len(hu)) - middle) / larger, 0, len(hu) - 1)
     made = _between_slices(made, heights)
     extra = rng.uniform(0, variation.extra_mm)
-    made = ndimage.gaussian_filter(made, (extra / math.sqrt(12) / spacing_mm[0], 0, 0), mode="nearest")  # a box's SD
+    made = ndimage.gaussian_filter(made, (extra / math.sqrt(12) / spacing_mm[0], 0, 0), mode="nearest")  # SD of a box
     made += rng.normal(0, variation.noise_hu, made.shape).astype(np.float32)
     share = rng.uniform(-variation.sharpness, variation.sharpness)
     made += share * (made - ndimage.gaussian_filter(made, (0, 1, 1), mode="nearest"))
@@ -93,7 +93,7 @@ def retake(
 
 
 def _between_slices(voxels: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """Return slices at ``heights``, fractions of slices, linear between two."""
+    """Return slices at ``heights``, fractions of slices, interpolated linearly."""
     below = np.minimum(heights.astype(int), len(voxels) - 1)
     above = np.minimum(below + 1, len(voxels) - 1)
     share = (heights - below).astype(np.float32)[:, None, None]

@@ -1,4 +1,4 @@
-"""SAM2's side of the training loop: slices with a box for each class, or with every class asked for in an organ."""
+"""The training task of SAM2: slices with a box for each class, or with all classes prompted in an organ's box."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,22 +25,22 @@ from planewise.training.prompted_slices import BoxTraining, PromptedSlices
 from planewise.training.sampling import sample_generator
 from planewise.volumes.slices import evenly
 
-GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes and masks first
+GROUPS = {  # prompts with boxes only, and with a token added: the names of boxes and masks first
     "truth": ("boxes", "masks"),
     "organ": ("asked_boxes", "asked_masks", "asked_classes"),
 }
-VALIDATION_SLICES = 48  # spread evenly
+VALIDATION_SLICES = 48  # spread evenly over all
 VALIDATION_BATCH = 4
 OBJECT_WEIGHT = 0.05  # of the object score's loss where all boxes hold an object: it gets no gradient from masks, and
 # ends tracks when predicting. Where absent classes are asked for too, it is trained on both alike.
 
 
 class Answer(NamedTuple):
-    """What is answered to P prompts of a batch, beside the truth.
+    """The answers to P prompts of a batch, with the truth.
 
-    ``logits`` (P, 4, 256, 256) of all four masks of boxes alone, (P, 1, 256, 256) with tokens; true ``masks`` and what
-    is ``counted`` (P, 256, 256); object ``scores`` (P,); ``classes`` (P,), the places of the tokens, None of boxes
-    alone.
+    ``logits`` (P, 4, 256, 256) of all four masks for boxes only, (P, 1, 256, 256) with tokens; true ``masks`` and
+    ``counted`` pixels (P, 256, 256); object ``scores`` (P,); ``classes`` (P,), the places of the tokens, None for boxes
+    only.
     """
 
     logits: Tensor
@@ -56,7 +56,7 @@ class BoxTask:
     def __init__(
         self, network: BoxSegmenter, train_folder: Path, validation_folder: Path, options: BoxTraining
     ) -> None:
-        """``network`` has ``tokens`` if it is to be prompted with the organ's box."""
+        """``network`` must have ``tokens`` if it is prompted with the organ's box."""
         self.network, self.options = network, options
         self.shown = PromptedSlices(options, network.image_size, network.classes)
         self.slices = self.shown.usable_in(train_folder)
@@ -69,7 +69,7 @@ class BoxTask:
         patients = sorted({path.stem.rpartition("-")[0] or path.stem for path in validation})
         self.validated_on = patients or ["slices that are trained on"]
         if not validation:
-            say(f"WARNING: {validation_folder} shows no object: the best is chosen on slices that are trained on")
+            say(f"WARNING: {validation_folder} shows no object: the best model is chosen on training slices")
             validation = self.slices
         self.validation = evenly(validation, VALIDATION_SLICES)
         network.requires_grad_(False)
@@ -78,24 +78,24 @@ class BoxTask:
             self.trained.append(network.tokens)
         for module in self.trained:
             module.requires_grad_(True)
-        # No loss looks at it, and processes that share batches would wait for its gradient.
+        # No loss uses it, and processes that share batches would wait for its gradient.
         network.network.mask_decoder.iou_prediction_head.requires_grad_(False)
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Return how many batches show every slice once."""
+        """Return how many batches show each slice once."""
         return max(1, -(-len(self.slices) // batch_size))
 
     def sample(self, index: int) -> dict[str, np.ndarray]:
         return self.shown.read(self._slice(index), sample_generator(self.options.seed, index))
 
     def _slice(self, index: int) -> Path:
-        """Return the slice of the ``index``-th sample: each once an epoch."""
+        """Return the slice of the ``index``-th sample; each comes once in an epoch."""
         epoch, place = divmod(index, len(self.slices))
         order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.slices))
         return self.slices[order[place]]
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """See ``Task``. Where slices have fewer prompts than others, empty ones stand, for which ``valid`` is False."""
+        """See ``Task``. Slices with fewer prompts are filled up with empty ones, whose ``valid`` is False."""
         batch = {name: torch.from_numpy(np.stack([s[name] for s in samples])) for name in ("image", "counted")}
         for kind, names in GROUPS.items():
             if kind in self.options.prompts:
@@ -112,10 +112,10 @@ class BoxTask:
             module.train()
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See ``Task``. All masks of a class in a batch have one Dice together, if the class is there at all.
+        """See ``Task``. All masks of a class in a batch share one Dice, if the class occurs at all.
 
-        Empty masks of a class that is not there learn by cross entropy alone, and by SAM2's object score.
-        Ignored pixels take no part; whether a class is in a slice with such pixels is learned only where it is seen.
+        Empty masks of a class that does not occur are trained by cross entropy, and by SAM2's object score.
+        Ignored pixels take no part; in a slice with such pixels, presence is trained only for classes that it shows.
         """
         return with_total(self._terms(*self._predicted(network, batch)))
 
@@ -139,12 +139,12 @@ class BoxTask:
         return terms
 
     def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[Answer | None]:
-        """Return what is answered to all valid prompts: boxes alone, and with tokens; see ``_answers``."""
+        """Return the answers to all valid prompts: boxes only, and with tokens; see ``_answers``."""
         asked = (batch.get(name) for name in ("boxes", "asked_boxes", "asked_classes"))
         return self._answers(network(batch["image"], *asked), batch)
 
     def _answers(self, outputs: Answers, batch: dict[str, Tensor]) -> list[Answer | None]:
-        """Return what is answered to all valid prompts: boxes alone, and with tokens."""
+        """Return the answers to all valid prompts: boxes only, and with tokens."""
         answers: list[Answer | None] = []
         for output, (kind, names) in zip(outputs, GROUPS.items()):
             if output is None:
@@ -160,10 +160,10 @@ class BoxTask:
     def validate(self, device: torch.device) -> dict[str, float]:
         """Return metrics of validation slices, without jitter: mean ``loss``, and ``score``, the mean of the others.
 
-        There is no score where no class is there: absence alone is best shown by a model that says nothing.
+        There is no score if no class occurs: for absence alone, a model that predicts nothing would be best.
 
-        ``dice``: mean over boxes; ``class_dice``: over the classes that are there, none found counts as 0; ``absence``:
-        the share of classes that are not there and are not predicted to be. Ignored pixels count in none.
+        ``dice``: mean over boxes; ``class_dice``: over the classes that occur, 0 for a class that is not predicted;
+        ``absence``: share of the absent classes that are not predicted. Ignored pixels count in none.
         """
         self.network.eval()
         values_of: dict[str, list[float]] = {"loss": []}
@@ -186,18 +186,18 @@ class BoxTask:
 
 
 def with_score(means: dict[str, float]) -> dict[str, float]:
-    """Return metrics with the mean of all but the loss, ``score``, before them."""
+    """Return metrics with ``score``, the mean of all but the loss, before them."""
     judged = {name: value for name, value in means.items() if name not in ("score", "loss")}
     return {"score": sum(judged.values()) / len(judged), **{"loss": means["loss"], **judged}}
 
 
 def padded(arrays: list[np.ndarray], length: int) -> np.ndarray:
-    """Return arrays (P, ...) of several P stacked, each filled up with zeros."""
+    """Return a stack of arrays (P, ...) of different P, each filled up with zeros."""
     return np.stack([np.concatenate([a, np.zeros((length - len(a), *a.shape[1:]), a.dtype)]) for a in arrays])
 
 
 def dices_of(predicted: Tensor, truth: Tensor) -> list[float]:
-    """Return the Dice of every pair of masks (P, H, W), of which the true one is not empty."""
+    """Return the Dice of each pair of masks (P, H, W) whose true mask is not empty."""
     shared = (predicted & truth).sum((1, 2))
     return (2 * shared / (predicted.sum((1, 2)) + truth.sum((1, 2)))).tolist()
 

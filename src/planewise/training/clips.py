@@ -51,7 +51,7 @@ class ClipTask(BoxTask):
         video = network.memory.network
         for name in UNTRAINED:
             video.get_parameter(name).requires_grad_(False)
-        if "decoder" in options.parts:  # by it one of three masks is chosen in every slice of a clip but the first
+        if "decoder" in options.parts:  # it chooses one of three masks in all slices of a clip except the first
             network.network.mask_decoder.iou_prediction_head.requires_grad_(True)
         above: dict[Path, Path] = {}
         for folder, cut_from in zip((train_folder, validation_folder), patients, strict=True):
@@ -66,7 +66,7 @@ class ClipTask(BoxTask):
         of_validation = [slice_ for slice_ in self.validation if self._goes_on(slice_)]
         self.validation_clips = evenly(of_validation, max(1, VALIDATION_SLICES // length))
         if not of_validation:
-            say("WARNING: no validation slice has a neighbour: the best step is chosen by boxes alone")
+            say("WARNING: no validation slice has a neighbour: the best step is chosen by boxes only")
 
     def _goes_on(self, slice_: Path) -> bool:
         beside = any(slice_ in following for following in self.next.values())
@@ -81,7 +81,7 @@ class ClipTask(BoxTask):
         return self._read_clip(self._clip(slice_, int(choose.choice(ways)) if ways else 0), rng, choose)
 
     def _clip(self, slice_: Path, way: int) -> list[Path]:
-        """Return the slices from ``slice_`` on, upwards (+1) or downwards (-1), as far as they lie side by side."""
+        """Return the slices from ``slice_`` on, upwards (+1) or downwards (-1), up to the first gap."""
         clip = [slice_]
         while len(clip) < self.length and clip[-1] in self.next.get(way, {}):
             clip.append(self.next[way][clip[-1]])
@@ -90,7 +90,7 @@ class ClipTask(BoxTask):
     def _read_clip(
         self, clip: list[Path], rng: np.random.Generator | None, choose: np.random.Generator | None
     ) -> dict[str, np.ndarray]:
-        """Return the first slice as ``PromptedSlices.read`` does, and what is followed in the ``clip``, if anything is.
+        """Return the first slice as ``PromptedSlices.read`` does, with the objects followed in the ``clip``, if any.
 
         ``clip_images`` (T - 1, R, R); ``clip_counted`` (T, 256, 256); of O objects, all or up to ``MOST_OBJECTS`` that
         ``choose`` takes: ``clip_boxes`` (O, 4), ``clip_masks`` (O, T, 256, 256) and ``clip_places`` (O,) of their
@@ -115,10 +115,10 @@ class ClipTask(BoxTask):
         }
 
     def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
-        """See ``Task``: the batch of ``BoxTask``, and ``Clips`` with what is true of their objects, if there are any.
+        """See ``Task``: the batch of ``BoxTask``, and ``Clips`` with the truth of their objects, if there are any.
 
-        ``clip_true`` (K + F, 256, 256) and ``clip_counted`` are of the slices in which objects are seen, in the order
-        of ``Tracked``: first those in which they start.
+        ``clip_true`` (K + F, 256, 256) and ``clip_counted`` are of the slices in which objects are predicted, in
+        the order of ``Tracked``: first those in which they start.
         """
         batch = super().collate(samples)
         clips = {place: sample for place, sample in enumerate(samples) if "clip_images" in sample}
@@ -142,19 +142,19 @@ class ClipTask(BoxTask):
         return batch | {f"{CLIP}{name}": torch.from_numpy(array) for name, array in arrays.items()}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See ``BoxTask``; in clips an object that has ended is learned to be absent, and Dice is of those there."""
+        """See ``BoxTask``; in clips, an object that has ended is trained as absent, and Dice is over the others."""
         alone, tracked = self._seen(network, batch)
         return with_total(self._terms(*alone) | self._clip_terms(tracked, batch))
 
     def _seen(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[list[Answer | None], Tracked | None]:
-        """Return what is answered to prompts in single slices, and what is seen in clips."""
+        """Return the answers to prompts in single slices, and the predictions in clips."""
         clips = Clips(*(batch[f"{CLIP}{name}"] for name in Clips._fields)) if "clip_images" in batch else None
         asked = (batch.get(name) for name in ("boxes", "asked_boxes", "asked_classes"))
         boxed, within, tracked = network(batch["image"], *asked, clips)
         return self._answers((boxed, within), batch), tracked
 
     def _clip_terms(self, tracked: Tracked | None, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        if tracked is None:  # processes that share batches wait for the gradient of all that is trained
+        if tracked is None:  # processes that share batches wait for the gradients of all trained parts
             head = self.network.network.mask_decoder.iou_prediction_head
             waited_for = [*self.network.memory.parameters(), *head.parameters()]
             nothing = batch["image"].new_zeros(())
@@ -166,7 +166,7 @@ class ClipTask(BoxTask):
         count = len(tracked.starts)
         offered = on_grid(tracked.followed[None])[0]
         logits = torch.cat([on_grid(tracked.starts[None])[0, :, 0], offered.flatten(0, 1)])
-        # Any of the three masks may be the one that is taken: all learn the same.
+        # Any of the three masks may be chosen: all are trained alike.
         of_masks, counted_of_masks = (
             torch.cat([of[:count], of[count:].repeat_interleave(offered.shape[1], dim=0)]) for of in (true, counted)
         )
@@ -185,10 +185,10 @@ class ClipTask(BoxTask):
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
-        """See ``BoxTask``; ``clip_dice`` besides, and in the score: the mean over objects that are followed by memory.
+        """See ``BoxTask``; adds ``clip_dice``, which counts in the score: the mean over objects followed by memory.
 
-        Of each it is the Dice of all slices after the first together, as a volume's, so that what is shown after its
-        end counts too.
+        For each object it is the Dice of all slices after the first together, as in a volume, so that predictions after
+        its end count too.
         """
         means = super().validate(device)
         dices: list[float] = []
@@ -203,7 +203,7 @@ class ClipTask(BoxTask):
         return with_score(means | {"clip_dice": sum(dices) / len(dices)})
 
     def _volume_dices(self, tracked: Tracked, batch: dict[str, Tensor]) -> list[float]:
-        """Return the Dice of each object of one clip, in the slices after the first, of those it is in."""
+        """Return the Dice in the slices after the first, for each object of one clip that occurs in them."""
         count = len(tracked.starts)
         best = tracked.ious.argmax(1)
         chosen = on_grid(tracked.followed[None])[0][torch.arange(len(best), device=best.device), best]
@@ -214,6 +214,6 @@ class ClipTask(BoxTask):
 
 
 def in_order(arrays: list[np.ndarray]) -> np.ndarray:
-    """Return what is true of the objects (O, T, H, W) of each clip in the order of ``Tracked`` (K + F, H, W)."""
+    """Return the truth of the objects (O, T, H, W) of each clip in the order of ``Tracked`` (K + F, H, W)."""
     starts = [array[:, 0] for array in arrays]
     return np.concatenate([*starts, *(array[:, 1:].reshape(-1, *array.shape[2:]) for array in arrays)])

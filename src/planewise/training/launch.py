@@ -19,11 +19,11 @@ Result = TypeVar("Result")
 
 
 def fabric_of(options: LoopOptions) -> "Fabric":
-    """Return what joins the processes of a training.
+    """Return the Fabric that connects the processes of a training.
 
-    Raises PlanewiseError if they cannot share a batch, or if those of several nodes were not started.
+    Raises PlanewiseError if they cannot share a batch, or if the processes of several nodes were not started.
     """
-    from lightning_fabric import Fabric  # which takes as long as torch, and only a training needs it
+    from lightning_fabric import Fabric  # imports as slowly as torch, and only a training needs it
 
     world = options.devices * options.num_nodes
     if options.batch_size % world:
@@ -47,7 +47,7 @@ def fabric_of(options: LoopOptions) -> "Fabric":
 
 
 def launch(fabric: "Fabric", options: LoopOptions, work: Callable[["Fabric"], Result]) -> Result:
-    """Do ``work`` in each process, all of which are started here on one node; return what the first one does.
+    """Do ``work`` in each process, all of which are started here on one node; return the first one's result.
 
     Raises WorkFailed if a process dies, and PlanewiseError if one fails.
     """

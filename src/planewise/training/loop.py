@@ -29,19 +29,19 @@ LAST, BEST, CURVE = "last.ckpt", "best.ckpt", "training_curve.png"
 
 
 def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
-    """Train ``task.network`` and leave in ``folder``: last and best checkpoint, metrics.csv.
+    """Train ``task.network``; write the last and best checkpoint and metrics.csv into ``folder``.
 
-    With ``resume`` the training continues from the last checkpoint, to the same result as without the stop; one that
-    is finished continues if ``options`` have more iterations, see ``schedule_after``. With several devices each process
-    takes its share of every batch: gradients and the losses in metrics.csv are means over them, batch norms see their
-    own share alone, and the first process writes.
+    With ``resume`` the training continues from the last checkpoint, with the same result as without the stop; a
+    finished one continues if ``options`` have more iterations, see ``schedule_after``. With several devices each
+    process takes its share of every batch: gradients and the losses in metrics.csv are means over them, batch norms see
+    only their own share, and the first process writes.
 
-    Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 end it after the step that is being done, with a checkpoint, on however many
+    Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 end the training after the current step with a checkpoint, on any number of
     devices; then they raise KeyboardInterrupt or ``Terminated``.
 
-    Returns whether this is the first process, which has the result; of several nodes there is one.
+    Returns whether this is the first process, which has the result; several nodes have only one first process.
     Raises PlanewiseError if the batch cannot be shared or a checkpoint is unusable, and WorkFailed if a loss, the
-    gradient or the validation is no number any more, or if a process dies.
+    gradient or the validation is no longer a finite number, or if a process dies.
     """
     fabric = fabric_of(options)
     with stop_on_request() as stop:
@@ -57,14 +57,14 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
 
 
 class _End(NamedTuple):
-    """After which step the loop ended, and what spoiled the next, if anything."""
+    """The last step of the loop, and what was not finite in the next, if anything."""
 
     step: int
     spoiled: str = ""
 
 
 def _train(fabric: "Fabric", task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest) -> _End:
-    """Take all steps, and leave with the other processes: one that goes first may abort those it is connected to."""
+    """Take all steps, and end together with the other processes: one that ends first may abort the connected ones."""
     end = _take_steps(fabric, task, options, folder, resume, stop)
     if fabric.world_size > 1:
         fabric.barrier()
@@ -76,7 +76,7 @@ def _take_steps(
     fabric: "Fabric", task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest
 ) -> _End:
     end_with_parent()
-    if fabric.world_size > 1:  # spawned processes would all write to the memory of the one that spawned them
+    if fabric.world_size > 1:  # otherwise spawned processes would all write to the memory of their parent
         for tensor in (*task.network.parameters(), *task.network.buffers()):
             tensor.data = tensor.data.clone()
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
@@ -89,7 +89,7 @@ def _take_steps(
 
     samples = SampleRange(state.step, options.iterations, options.batch_size, fabric.global_rank, fabric.world_size)
     if options.num_workers > machine_cores() and fabric.is_global_zero:
-        say(f"--num_workers {options.num_workers}: more than the cores that this process may run on, {machine_cores()}")
+        say(f"--num_workers {options.num_workers}: more than the cores that this process may use, {machine_cores()}")
     loader = loader_of(task, samples, options.batch_size // fabric.world_size, options.num_workers, fabric.device)
     metrics = MetricsFile(folder / METRICS, state.step) if fabric.is_global_zero else None
 
@@ -114,7 +114,7 @@ def _take_steps(
                 if due and not spoiled:
                     _keep(state, scores, means["total"], folder)
                 advance(1, f"loss {means['total']:.4g}, rate {rate:.2g}, {speed:.1f} images/s")
-            # All end after one step, though one alone validates, and one alone may have got the signal.
+            # All end after the same step, though only one validates, and only one may have received the signal.
             mine = torch.tensor([float(bool(stop)), float(bool(spoiled))], device=fabric.device)
             stopping, failing = _reduced(fabric, mine, "max").tolist()
             if failing:
@@ -128,7 +128,7 @@ def _take_steps(
 
 
 def _first_state(fabric: "Fabric", task: Task, options: LoopOptions, folder: Path, resume: bool) -> TrainingState:
-    """Return the state to go on from: the last checkpoint's, if the training is resumed."""
+    """Return the state to continue from: the last checkpoint's, if the training is resumed."""
     state = TrainingState(task, options)
     if not resume:
         return state
@@ -148,7 +148,7 @@ def _learn(
     batch: Batch,
     clip_norm: float | None,
 ) -> tuple[dict[str, float], str]:
-    """Take a step; return the terms of its loss, of all processes, and what is no number, for which none was taken."""
+    """Take a step; return the loss terms, means over processes, and the term that is not finite: then none is taken."""
     with fabric.autocast():
         terms = task.loss(network, batch)
     means = {name: _reduced(fabric, term.detach(), "mean").item() for name, term in terms.items()}
@@ -165,7 +165,7 @@ def _learn(
 
 
 def _keep(state: TrainingState, scores: dict[str, float], loss: float, folder: Path) -> None:
-    """Write the checkpoints after a validation, and say what it gave."""
+    """Write the checkpoints after a validation, and print its scores."""
     improved = state.keep_if_best(scores, folder / BEST)
     state.save(folder / LAST)  # after the best, so that a resumed training has it
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "score")
@@ -173,14 +173,14 @@ def _keep(state: TrainingState, scores: dict[str, float], loss: float, folder: P
 
 
 def _reduced(fabric: "Fabric", tensor: Tensor, how: Literal["mean", "max"]) -> Tensor:
-    """Return ``tensor``, of every process, as one."""
+    """Return ``tensor`` reduced over all processes."""
     reduced = fabric.all_reduce(tensor, reduce_op=how)
     assert isinstance(reduced, Tensor)
     return reduced
 
 
 def _no_number(values: dict[str, float]) -> str:
-    """Return the first of ``values``, parts before their sum, that is no finite number; empty if all are."""
+    """Return the name of the first of ``values``, parts before their sum, that is not finite; empty if all are."""
     parts = {name: value for name, value in values.items() if name != "total"} | values
     return next((f"{name} is {value}" for name, value in parts.items() if not math.isfinite(value)), "")
 

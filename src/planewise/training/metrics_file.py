@@ -30,7 +30,7 @@ class MetricsFile:
         rounded = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
         self.rows.append(rounded)
         new = [name for name in rounded if name not in self.columns]
-        if new:  # the first step, and the first validation, bring columns of their own
+        if new:  # the first step and the first validation add columns
             self.columns += new
             self._rewrite()
             return

@@ -1,4 +1,4 @@
-"""Prepared slices as SAM2 is shown them in training, and what it is prompted with there."""
+"""Prepared slices as SAM2 sees them in training, and their prompts."""
 
 import copy
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ View = tuple[np.ndarray, np.ndarray, np.ndarray]  # image (R, R) in 0..1, labels
 class BoxTraining:
     """How slices are shown.
 
-    ``prompts``: "truth" (a box around every object), "organ" (the organ's box, with the token of every class), or both.
-    ``bbox_shift``: boxes are moved outward by up to this many pixels of the 256 grid; ``one_class``: a random class of
-    each slice instead of all, of those in boxes; ``scale_range``: training slices are also magnified by a factor from
-    it, turned, flipped and changed in contrast (None, as published: they are not); ``upright``: hardly turned, and not
-    flipped.
+    ``prompts``: "truth" (a box around each object), "organ" (the organ's box, with the token of each class), or both.
+    ``bbox_shift``: boxes are moved outward by up to this many pixels of the 256 grid; ``one_class``: one random class
+    of each slice instead of all, for boxes; ``scale_range``: range of a random magnification of training slices, which
+    are then also turned, flipped and changed in contrast (None, as published: none of this); ``upright``: hardly
+    turned, and not flipped.
     """
 
     parts: tuple[TrainPart, ...] = ("encoder", "decoder")
@@ -40,16 +40,16 @@ class BoxTraining:
 
 
 class PromptedSlices:
-    """Slices of prepared folders, resized and moved, with boxes of what they hold."""
+    """Slices of prepared folders, resized and augmented, with boxes of their objects."""
 
     def __init__(self, options: BoxTraining, image_size: int, classes: dict[int, int]) -> None:
-        """``image_size``: side R of the network's input; ``classes``: the place of every class that has a token."""
+        """``image_size``: side R of the network's input; ``classes``: the token's place for each class that has one."""
         self.options, self.image_size, self.classes = options, image_size, classes
 
     def usable_in(self, folder: Path) -> list[Path]:
-        """Return the slices of ``folder`` with an object or, if the organ is asked for, with the organ.
+        """Return the slices of ``folder`` with an object or, if the organ is a prompt, with the organ.
 
-        None at all if no slice has an object.
+        The list is empty if no slice has an object.
         """
         slices = prepared_slices(folder)
         if "organ" in self.options.prompts and slices and not (folder / "organs").is_dir():
@@ -61,19 +61,19 @@ class PromptedSlices:
         return sorted({*with_organ, *(labelled if "truth" in self.options.prompts else [])})
 
     def read(self, slice_: Path, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """Return a slice with what it is prompted with; ``rng`` moves and chooses; see ``prompted``."""
+        """Return a slice with its prompts; ``rng`` augments and chooses; see ``prompted``."""
         (view,) = self.views([slice_], rng)
         return self.prompted(view, rng)
 
     def views(self, slices: list[Path], rng: np.random.Generator | None) -> list[View]:
-        """Return slices of one patient as they are shown: all moved alike, as the first may be."""
+        """Return slices of one patient as the network sees them, all augmented in the same way as the first."""
         views = [self._load(slice_) for slice_ in slices]
         if rng is None or self.options.scale_range is None:
             return views
         alike = [rng, *(copy.deepcopy(rng) for _ in views[1:])]
         moved = [self._moved(view, its) for view, its in zip(views, alike, strict=True)]
         _, labels, organ = moved[0]
-        return moved if is_object(labels).any() or organ.any() else views  # else all was cropped away
+        return moved if is_object(labels).any() or organ.any() else views  # otherwise everything was cropped away
 
     def _moved(self, view: View, rng: np.random.Generator) -> View:
         """Return a random crop of a slice, magnified, turned and changed in contrast."""
@@ -86,10 +86,10 @@ class PromptedSlices:
         return image, both & 255, both >> 8
 
     def prompted(self, view: View, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """Return a slice with what it is prompted with; ``rng`` moves and chooses.
+        """Return a slice with its prompts; ``rng`` augments and chooses.
 
         ``image`` (R, R) in 0..1; ``counted`` (256, 256), False where ignored; ``boxes`` (P, 4) in 0..1 and their
-        ``masks`` (P, 256, 256); the same of what is asked for by a token: ``asked_boxes``, ``asked_masks``, and
+        ``masks`` (P, 256, 256); the same for prompts with a token: ``asked_boxes``, ``asked_masks``, and
         ``asked_classes`` (Q,), the places of the tokens.
         """
         image, labels, organ = view
@@ -106,7 +106,7 @@ class PromptedSlices:
     def _asked(
         self, labels: np.ndarray, organ: np.ndarray, classes: np.ndarray, rng: np.random.Generator | None
     ) -> dict[str, np.ndarray]:
-        """Return the prompts with a token: every class within the organ, and the boxes of ``classes`` once more."""
+        """Return the prompts with a token: each class within the organ, and the boxes of ``classes`` once more."""
         place = self.classes
         asked = [*place] * bool(organ.any()) + [value for value in classes.tolist() if value in place]
         masks = labels[None] == np.array(asked, labels.dtype)[:, None, None]
@@ -118,7 +118,7 @@ class PromptedSlices:
         }
 
     def _load(self, slice_: Path) -> View:
-        """Return a slice as it is."""
+        """Return a slice without augmentation."""
         try:
             image, labels = (
                 np.load(slice_.parent.parent / kind / slice_.name, allow_pickle=False) for kind in ("imgs", "gts")

@@ -1,4 +1,4 @@
-"""The state of a training: what its steps change, and what a checkpoint holds of it."""
+"""The state of a training: what its steps change, and what a checkpoint stores."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,9 +14,9 @@ from planewise.training.task import Task
 
 
 class TrainingState:
-    """Weights, optimiser, learning rate and running average after ``step`` steps, and the ``best`` until then.
+    """Weights, optimiser, learning rate and running average after ``step`` steps, and the ``best`` score so far.
 
-    ``ends``: the step at which the training ends, after those at which it ended before it was given more.
+    ``ends``: the step at which the training ends, after the steps at which it ended before it was prolonged.
     """
 
     def __init__(self, task: Task, options: LoopOptions) -> None:
@@ -30,7 +30,7 @@ class TrainingState:
         self._averaged_before: dict[str, Tensor] | None = None
 
     def load(self, path: Path) -> None:
-        """Go on from the checkpoint at ``path``. Raises PlanewiseError if it is unusable, or of another training."""
+        """Continue from the checkpoint at ``path``. Raises PlanewiseError if it is unusable, or of another training."""
         state = load_checkpoint(path)
         check_same_training(state, vars(self.options), path)
         self.task.network.load_state_dict(state["network"])
@@ -40,7 +40,7 @@ class TrainingState:
         self.best = None if state["best"] is None else Validation(**state["best"])
 
     def save(self, path: Path) -> None:
-        """Write all of it to ``path``, for ``load``."""
+        """Write the state to ``path``, for ``load``."""
         state = {
             "step": self.step,
             "ends": self.ends,
@@ -59,7 +59,7 @@ class TrainingState:
         )
 
     def begin_averaging(self) -> None:
-        """Begin the running average, if there is one, on the device where the network is by now."""
+        """Start the running average, if there is one, on the device where the network now is."""
         if self.options.averaging is None:
             return
         self.averaged = AveragedWeights(self.task.network, self.options.averaging)
@@ -77,14 +77,14 @@ class TrainingState:
             self.schedule.step()
 
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return what the weights, or their average, score on the validation data."""
+        """Return the scores of the weights, or of their average, on the validation data."""
         with nullcontext() if self.averaged is None else self.averaged.in_place_of(self.task.network):
             scores = self.task.validate(device)
         self.task.train_mode()
         return scores
 
     def keep_if_best(self, scores: dict[str, float], path: Path) -> bool:
-        """Write what was validated to ``path`` if it is the best until now; return whether it is."""
+        """Write the validated weights to ``path`` if they are the best so far; return whether they are."""
         validation = Validation(self.step, scores["loss"], scores.get("score"))
         if not validation.beats(self.best):
             return False

@@ -1,7 +1,7 @@
 """A scene for 3D Slicer: a ``.mrml`` file with the image in NRRD and a ``.seg.nrrd`` for each label volume.
 
-Nodes, references and attributes have the names of scenes saved by Slicer 5.6. Opening one in Slicer was never tested:
-it is not available where this is tested.
+Nodes, references and attributes have the names of scenes saved by Slicer 5.6. Opening a scene in Slicer was never
+tested, because Slicer is not available where this is tested.
 
 Slicer's unit is the millimetre, and its cameras and meshes fail at millionths of it. So a scene in nm or µm is written
 in micrometres labelled as millimetres, and the scene's unit states that.
@@ -20,7 +20,7 @@ from planewise.volumes.files import write_volume
 from planewise.volumes.json_files import write_json
 from planewise.volumes.volume import Volume
 
-VERSION = "Slicer 5.6.1 32438"  # as Slicer writes it
+VERSION = "Slicer 5.6.1 32438"  # as written by Slicer
 GREY = "vtkMRMLColorTableNodeGrey"  # part of each scene
 PLACES = "places.mrk.json"
 

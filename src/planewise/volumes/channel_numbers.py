@@ -1,4 +1,4 @@
-"""nnU-Net's channel numbers, ``_0000``, ``_0001``, ... at the end of an image's name; other numbers are part of it."""
+"""nnU-Net's channel numbers, ``_0000``, ``_0001``, ..., at the end of an image's name; others belong to the name."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -8,10 +8,10 @@ from planewise.volumes.json_files import read_json
 
 
 def is_channel(path: Path, digits: str) -> bool | None:
-    """Whether the four ``digits`` in the name of ``path`` are a channel's number, and not part of the name.
+    """Whether the four ``digits`` in the name of ``path`` are a channel number, and not part of the name.
 
-    0000 is, and what the dataset.json above the folder names, and what lies beside {case}_0000. Of another it is False
-    if that dataset.json names channels, and None if nothing says what it is.
+    True for 0000, for channels named in the dataset.json above the folder, and for numbers beside {case}_0000. For
+    others False if that dataset.json names channels, and None if nothing decides it.
     """
     number = int(digits)
     before, _, after = path.name.rpartition(f"_{digits}")

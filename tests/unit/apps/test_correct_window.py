@@ -135,7 +135,7 @@ def test_it_goes_through_the_items_and_on_where_one_stopped(application, widget,
         ([], "Delete", "click on an object first"),
         ([CENTRES[1]], "Merge", "click on two places first"),
         ([CENTRES[1], (0, 0, 0)], "Merge", "click on two places first"),
-        ([CENTRES[1], CENTRES[2]], "Split", "both must be on one"),
+        ([CENTRES[1], CENTRES[2]], "Split", "click on one object"),
         ([], "Undo", "0 actions can be undone"),
     ],
 )

@@ -51,7 +51,7 @@ def test_names_of_classes_are_replaced_only_where_they_were_written_so_and_all_i
     old, new = PanopticClasses({1: "mito", 2: "er"}, (1,)), PanopticClasses({1: "mito", 2: "er", 3: "golgi"}, (1,))
     write_class_names(results, old)
     write_class_names(results, old)
-    with pytest.raises(PlanewiseError, match="names classes of other results"):
+    with pytest.raises(PlanewiseError, match="names the classes of other results"):
         write_class_names(results, new)
     write_class_names(results, new, replace=True)
     assert json.loads(path.read_text()) == {
@@ -59,11 +59,11 @@ def test_names_of_classes_are_replaced_only_where_they_were_written_so_and_all_i
         "things": ["mito"],
     }
     path.write_text(json.dumps({"labels": {"background": 0, "mito": 1}, "numTraining": 3}))  # somebody's dataset
-    with pytest.raises(PlanewiseError, match="names classes of other results"):
+    with pytest.raises(PlanewiseError, match="names the classes of other results"):
         write_class_names(results, new, replace=True)
 
 
 def test_where_nothing_is_a_thing_no_objects_are_said():
     names = {1: "mito", 2: "er"}
-    assert things_text(PanopticClasses(names, (1,)), [3, 1]) == "3 mito; voxels of every class in classes/"
-    assert things_text(PanopticClasses(names, ()), [3, 1]) == "voxels of every class in classes/"
+    assert things_text(PanopticClasses(names, (1,)), [3, 1]) == "3 mito; voxels of all classes in classes/"
+    assert things_text(PanopticClasses(names, ()), [3, 1]) == "voxels of all classes in classes/"

@@ -98,7 +98,7 @@ def test_streamed_is_the_same_as_in_memory(tmp_path, image, name, write, axes, c
     predict(tmp_path / name, tmp_path / "streamed", LITTLE, axes)
     printed = " ".join(capsys.readouterr().err.split())
     assert f"beside the network more than --memory {LITTLE}: it is streamed" in printed
-    assert ("is read as a whole" in printed) == (name in ("case.nii.gz", "case.nrrd"))
+    assert ("reads it as a whole" in printed) == (name in ("case.nii.gz", "case.nrrd"))
     assert names(tmp_path / "memory") == names(tmp_path / "streamed")
     tables = [(tmp_path / folder / "case_objects.csv").read_text() for folder in ("memory", "streamed")]
     assert tables[0] == tables[1]
@@ -157,7 +157,7 @@ def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch)
                 raise RuntimeError("the device is gone")
             return super()._outputs(ids)
 
-    with pytest.raises(Unfinished, match=r"the device is gone; .* is kept in .*case\.\S+\.unfinished: run"):
+    with pytest.raises(Unfinished, match=r"the device is gone; .* are kept in .*case\.\S+\.unfinished: run"):
         predict(tmp_path / name, tmp_path / "out", LITTLE, network=Dies())
     assert [Path(left).suffix for left in names(tmp_path / "out")] == [".unfinished"]
     with pytest.raises(
@@ -344,9 +344,9 @@ def test_every_object_and_every_voxel_has_its_confidence(tmp_path, image, memory
     ("model", "more", "why"),
     [
         (MODEL, {}, "the model was not calibrated"),
-        (CALIBRATED, {"axes": ("xy", "xz")}, "that of the model is of planes xy, xz, yz together"),
-        (CALIBRATED, {"axes": ("xz",)}, "that of the model is of planes xy, xz, yz together"),
-        (CALIBRATED, {"pixel_vote_thr": 1}, "that of the model is of voxels that 2 planes agree on"),
+        (CALIBRATED, {"axes": ("xy", "xz")}, "the model was calibrated for planes xy, xz, yz together"),
+        (CALIBRATED, {"axes": ("xz",)}, "the model was calibrated for planes xy, xz, yz together"),
+        (CALIBRATED, {"pixel_vote_thr": 1}, "the model was calibrated for voxels that 2 planes agree on"),
     ],
     ids=["not calibrated", "two planes", "one plane", "other votes"],
 )

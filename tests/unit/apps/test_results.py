@@ -90,15 +90,15 @@ def damage(path):
 def test_not_to_deliver_a_patient_without_the_class_lowers_the_mean(dataset, capsys):
     assert ild(dataset) == 0
     summary = dataset / "segs" / "evaluation" / class_tables.SUMMARY
-    assert "delivered alone" not in summary.read_text() + capsys.readouterr().out
+    assert "delivered only" not in summary.read_text() + capsys.readouterr().out
     (dataset / "segs" / "two.nii.gz").unlink()
     assert ild(dataset) == 1
     of_b = summary.read_text().split("\nb\n")[1]
-    assert re.search(r"Dice in 3D +0\.5000   n = 2   delivered alone +1\.0000   n = 1\n", of_b)
-    assert re.search(r"false positive, ml +0\.0000   n = 1   delivered alone +0\.0000   n = 1\n", of_b)
+    assert re.search(r"Dice in 3D +0\.5000   n = 2   delivered only +1\.0000   n = 1\n", of_b)
+    assert re.search(r"false positive, ml +0\.0000   n = 1   delivered only +0\.0000   n = 1\n", of_b)
     printed = capsys.readouterr().out
     assert re.search(r"b +0\.500 .* all, missing counted", printed)
-    assert re.search(r"b +1\.000 .* delivered alone", printed)
+    assert re.search(r"b +1\.000 .* delivered only", printed)
     by_case = {(row["case"], row["name"]): row for row in rows(summary.with_name(class_tables.RESULTS))}
     assert by_case["two", "b"]["dsc"] == "0.000000"
     assert by_case["two", "b"]["false_positive_ml"] == by_case["two", "b"]["slice_specificity"] == ""
@@ -112,10 +112,10 @@ def test_predictions_for_a_part_of_the_truth_have_both_means(dataset, capsys):
         (dataset / "imagesTs_m" / f"{case}.tiff").unlink()
     assert mito(dataset) == 1
     text = (dataset / "imagesTs_m" / "evaluation" / tables.SUMMARY).read_text()
-    assert re.search(r"voxel Dice +0\.3333   n = 3   delivered alone +1\.0000   n = 1\n", text)
+    assert re.search(r"voxel Dice +0\.3333   n = 3   delivered only +1\.0000   n = 1\n", text)
     printed = capsys.readouterr().out
     assert re.search(r"mean, missing counted +0\.333", printed)
-    assert re.search(r"mean, delivered alone +1\.000", printed)
+    assert re.search(r"mean, delivered only +1\.000", printed)
 
 
 def test_the_terminal_the_tables_and_the_page_have_one_hd95(dataset, capsys):
@@ -195,13 +195,13 @@ def test_the_tolerance_follows_the_voxels_unless_it_is_given(dataset, capsys):
     assert ild(dataset) == 0
     assert "Tolerance of surface Dice: 5 mm (twice the shortest side of a voxel, or once" in capsys.readouterr().err
     summary = dataset / "segs" / "evaluation" / class_tables.SUMMARY
-    assert "Surface Dice at 5 mm (two voxels" in summary.read_text()
+    assert "Surface Dice at 5 mm (twice the shortest side" in summary.read_text()
     assert ild(dataset, "--tolerance_mm", "1.5") == 0
     assert "Tolerance of surface Dice: 1.5 mm\n" in capsys.readouterr().err
     assert "Surface Dice at 1.5 mm." in summary.read_text()
     write_labels(dataset / "imagesTs_m" / "one.tiff", Volume(np.zeros((6, 24, 24), np.uint8), SPACING, "mm"))
     assert compare(dataset) == 0
-    assert "surface Dice: 5 mm (two voxels" in capsys.readouterr().err
+    assert "surface Dice: 5 mm (twice the shortest side" in capsys.readouterr().err
     assert json.loads((dataset / "report" / "results.json").read_text())["tolerance"] == {"mm": 5}
 
 

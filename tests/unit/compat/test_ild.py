@@ -74,12 +74,12 @@ def test_a_training_that_was_begun_goes_on(tmp_path, capsys):
     (tmp_path / "work_dir" / "T" / "training" / "last.ckpt").touch()
     old = f"-i N -task_name T {WEIGHTS}"
     assert "--resume" in ild.finetune_sam2(old.split())
-    assert "work_dir/T holds this training already" in capsys.readouterr().err
+    assert "work_dir/T already holds this training" in capsys.readouterr().err
     assert "--resume" in ild.finetune_sam2(f"{old} -resume work_dir/T/medsam_model_latest.pth".split())
     assert "--resume" not in ild.finetune_sam2(f"{old} --overwrite".split())
     assert "--resume" not in ild.finetune_sam2(f"-i N -task_name another {WEIGHTS}".split())
     (tmp_path / "work_dir" / "T" / "latest.pth").touch()
-    with pytest.raises(PlanewiseError, match="is of the training work_dir/T; to go on with that, give its folder"):
+    with pytest.raises(PlanewiseError, match="belongs to the training work_dir/T; to resume that, give its folder"):
         ild.finetune_sam2(f"-i N -task_name another {WEIGHTS} -resume work_dir/T/latest.pth".split())
 
 
@@ -93,7 +93,7 @@ def test_a_checkpoint_of_the_original_script_gives_its_weights(tmp_path, capsys)
     line = ild.finetune_sam2(old)
     assert line[line.index("--base") + 1] == "work_dir/T-20240822-2156/medsam_model_latest.pth"
     assert "--resume" not in line
-    assert "not from its optimiser's state and epoch" in capsys.readouterr().err
+    assert "without its optimiser's state and epoch" in capsys.readouterr().err
 
 
 def test_weights_are_the_script_s_default_where_it_is_there(tmp_path, capsys):
@@ -109,7 +109,7 @@ def test_weights_are_the_script_s_default_where_it_is_there(tmp_path, capsys):
     ):
         (tmp_path / default).unlink(missing_ok=True)
         with pytest.raises(
-            PlanewiseError, match=f"^{flag}: is not given, and .*{default}, the script's default, is not"
+            PlanewiseError, match=f"^{flag}: is missing, and the script's default, .*{default}, does not"
         ):
             translate(old.split())
         (tmp_path / default).parent.mkdir(parents=True, exist_ok=True)
@@ -138,10 +138,10 @@ def test_inference(capsys):
     [
         ("sam2_hiera_t.yaml", ""),
         ("configs/sam2.1/sam2.1_hiera_t.yaml", ""),
-        ("sam2_hiera_s.yaml", "says small, but s.pt is tiny, and is taken as that"),
+        ("sam2_hiera_s.yaml", "says small, but s.pt is tiny, which is used"),
         ("sam2.1_hiera_b+.yaml", "says base_plus, but s.pt is tiny"),
         ("sam2_hiera_large", "says large, but s.pt is tiny"),
-        ("mine.yaml", "has no effect: which SAM2 it is, is read from its weights"),
+        ("mine.yaml", "has no effect: the size of SAM2 is read from its weights"),
     ],
 )
 def test_the_size_is_that_of_the_weights_and_a_config_of_another_is_told(config, stated, monkeypatch, capsys):
@@ -162,7 +162,7 @@ def test_a_config_says_the_side_of_weights_that_do_not(trained_at, side, monkeyp
         "--trained_model",
         "s.pt",
     ]
-    stated = "-model_cfg configs/sam2.1_hiera_t512.yaml says 512, but s.pt was trained at 1024, which is taken"
+    stated = "-model_cfg configs/sam2.1_hiera_t512.yaml says 512, but s.pt was trained at 1024, which is used"
     assert (stated in capsys.readouterr().err) == (trained_at == 1024)
 
 

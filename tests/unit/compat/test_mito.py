@@ -60,7 +60,7 @@ def test_a_training_that_was_begun_goes_on(tmp_path, capsys):
     (tmp_path / "M_training").mkdir()
     (tmp_path / "M_training" / "last.ckpt").touch()
     assert "--resume" in finetune_or_predict(old)
-    assert "M was begun already" in capsys.readouterr().err
+    assert "M has begun already" in capsys.readouterr().err
     assert "--resume" not in finetune_or_predict([*old, "--overwrite"])
     assert finetune_or_predict([*old, "--resume"]).count("--resume") == 1
 

@@ -89,7 +89,7 @@ def test_the_same_pairs_are_written_the_same(data, tmp_path):
         ({"images": "none"}, "-img_path .*none: no such folder"),
         ({"labels": "none"}, "-gt_path .*none: no such folder"),
         ({"image_suffix": "_ct.nii.gz"}, "hold CT_phantom1_0000.nii.gz, CT_phantom2_0000.nii.gz, and CT_ph"),
-        ({"label_suffix": "_seg"}, "-gt_name_suffix _seg: must end as volumes do"),
+        ({"label_suffix": "_seg"}, "-gt_name_suffix _seg: must end like a volume's name"),
     ],
 )
 def test_what_cannot_be_paired_is_refused_by_the_original_flag(data, tmp_path, changed, words):

@@ -84,7 +84,7 @@ def test_a_work_list_of_any_program_needs_case_and_place(tmp_path):
     with pytest.raises(PlanewiseError, match=r"line 2: .*; z, y, x and labels are numbers"):
         read_worklist(path)
     path.write_text("item,case,z,y,x\nq,a,1,2,3\nq,a,1,2,3\n")
-    with pytest.raises(PlanewiseError, match="item 'q' of case a is there twice"):
+    with pytest.raises(PlanewiseError, match="item 'q' of case a is listed twice"):
         read_worklist(path)
 
 

@@ -128,7 +128,7 @@ def dataset(tmp_path, balls):
         ("image", 1, "is an image, not labels"),
         ("mask", 0, "has one id for 5 separate pieces"),
         ("copy", 0, "is the truth itself"),
-        ("again", 0, "a has the truth's voxels with the truth's ids: it is a copy"),
+        ("again", 0, "a equals the truth, ids included: it is a copy"),
     ],
 )
 def test_evaluate_says_it_and_its_summary_too(dataset, capsys, method, code, words):

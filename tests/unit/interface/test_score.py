@@ -200,11 +200,8 @@ def test_what_is_no_table_of_methods_or_of_cases_is_named(balls, tmp_path):
 
 
 def test_errors_name_arguments_as_python_has_them():
-    assert as_arguments("--intensity LOW HIGH says what is black") == "intensity=(LOW, HIGH) says what is black"
-    assert (
-        as_arguments("--invert turns it round; --class NAME chooses")
-        == "invert=True turns it round; class=NAME chooses"
-    )
+    assert as_arguments("--intensity LOW HIGH sets black") == "intensity=(LOW, HIGH) sets black"
+    assert as_arguments("--invert inverts it; --class NAME chooses") == "invert=True inverts it; class=NAME chooses"
     assert as_arguments("--min_size -1: must be more; see --axes") == "min_size=-1: must be more; see axes"
 
 

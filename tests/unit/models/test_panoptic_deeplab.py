@@ -105,5 +105,5 @@ def test_sample_points_reads_x_before_y():
 
 
 def test_mitonet_takes_no_encoder_of_the_hub(tmp_path):
-    with pytest.raises(PlanewiseError, match=rf"^--base {tmp_path}: PanopticUNet has no encoder of the hub"):
+    with pytest.raises(PlanewiseError, match=rf"^--base {tmp_path}: PanopticUNet has no encoder from the hub"):
         build("mitonet_small_unet").load_base(tmp_path)

@@ -366,5 +366,5 @@ def test_the_wrong_kind_of_model_is_named_with_what_takes_it(tmp_path, mini):
         find_model_file("MedSAM2")
     em = write_untrained(tmp_path)
     for source in (em, em.with_suffix(".pth"), Path("MitoNet_v1")):
-        with pytest.raises(PlanewiseError, match="is a MitoNet, and a SAM2 is needed; see planewise mito"):
+        with pytest.raises(PlanewiseError, match="is a MitoNet, but a SAM2 is needed; see planewise mito"):
             load_sam2(source, None)

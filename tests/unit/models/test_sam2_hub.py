@@ -249,7 +249,7 @@ def change_config(folder: Path, **values):
 def test_a_trunk_that_is_not_ours_though_its_tensors_fit_is_refused(tmp_path, name, value):
     save_hub_folder(tmp_path / "hub", Sam2Weights(build_sam2("mini", SIDE)))
     change_config(tmp_path / "hub", **{name: value})
-    with pytest.raises(PlanewiseError, match=rf"hub: its config\.json says {name} "):
+    with pytest.raises(PlanewiseError, match=rf"hub: its config\.json gives {name} as "):
         load_sam2(tmp_path / "hub", None)
 
 

@@ -137,7 +137,7 @@ def nested(depth, last):
     ("content", "words"),
     [
         (b"", "cannot be read as PyTorch weights"),
-        (b"\x80\x02}.", "the whole is put together by code"),
+        (b"\x80\x02}.", "everything is assembled by code"),
         (nested(40, b"."), "more than 100000 modules"),
         (nested(3, b""), "cannot be read as PyTorch weights"),
     ],

@@ -101,7 +101,7 @@ def test_a_file_or_folder_that_is_there_goes_before_a_name(cache, tmp_path, monk
     [
         ("none.pt", "none.pt: no such file; give"),
         ("checkpoints/sam2_hiera_tiny.pt", "no such file; the published one is sam2_hiera_tiny, which is downloaded"),
-        ("MitoNet_v1", "MitoNet_v1: is a MitoNet, and a SAM2 is needed; see planewise mito"),
+        ("MitoNet_v1", "MitoNet_v1: is a MitoNet, but a SAM2 is needed; see planewise mito"),
     ],
 )
 def test_what_is_not_known_is_answered_with_what_is(cache, name, words):

@@ -83,7 +83,7 @@ def test_summary(tmp_path, balls):
     assert "torn: NOT SCORED: torn.tiff: is damaged" in text
     assert "gone: prediction missing: counted as an empty prediction" in text
     assert "true objects                              10" in text
-    assert "F1 at IoU 0.5                         0.5000   n = 2   delivered alone  1.0000   n = 1\n" in text
+    assert "F1 at IoU 0.5                         0.5000   n = 2   delivered only  1.0000   n = 1\n" in text
 
 
 def test_names_are_printed_as_they_are(capsys, balls):

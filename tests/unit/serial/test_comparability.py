@@ -18,7 +18,7 @@ def test_a_scan_like_the_first_is_compared():
     [
         ({"patient": "P2"}, "of two patients by their PatientID, P1 and P2"),
         ({"cut_off": ("top", "bottom")}, "reach the top and the bottom of the scan 2024"),
-        ({"kernel": "B30f", "lung_kernel": False}, "kernels B70f and B30f are far apart"),
+        ({"kernel": "B30f", "lung_kernel": False}, "kernels B70f and B30f are too different"),
         ({"contrast": "Iomeron"}, "2024 has a contrast agent (Iomeron), 2023-01-10 has none"),
         ({"thickness_mm": 2.0}, "slices of 1.25 and 2 mm"),
         ({"lungs_ml": 3100}, "4000 and 3100 ml, a factor of 1.29"),
@@ -39,9 +39,9 @@ def test_what_is_not_said_is_no_reason_but_is_told():
     )
     assert reasons_against(replace(FIRST, contrast="Iomeron"), unknown) == []
     printed = {name: second for name, _, second in differences(FIRST, unknown)}
-    assert printed["kernel"] == printed["contrast agent"] == printed["patient (PatientID)"] == "not said"
+    assert printed["kernel"] == printed["contrast agent"] == printed["patient (PatientID)"] == "not stated"
     assert printed["noise in soft tissue"] == "not measured"
-    assert printed["slice thickness"] == "not said; slices lie 1 mm apart"
+    assert printed["slice thickness"] == "not stated; slices lie 1 mm apart"
 
 
 def test_a_patient_that_no_header_says_is_doubtful():
@@ -50,7 +50,7 @@ def test_a_patient_that_no_header_says_is_doubtful():
     assert "whose scan 2024 is (PatientID)" in doubts([FIRST], replace(second, patient=""))[0]
     unknown = replace(FIRST, patient="")
     (doubt,) = doubts([unknown], replace(second, patient=""))
-    assert "no header says whose scans these are (PatientID): " in doubt
+    assert "no header states whose scans these are (PatientID): " in doubt
 
 
 def test_one_scan_under_two_dates_is_doubtful():

@@ -93,5 +93,5 @@ def test_lungs_of_which_one_scan_lacks_a_piece_are_refused(pair, lacking):
     less[8:14, rows[len(rows) // 2] :, : SHAPE[2] // 4] = 0
     first, second = (less, lungs) if lacking == "first" else (lungs, less)
     other = "second" if lacking == "first" else "first"
-    with pytest.raises(PlanewiseError, match=f"ml in one piece are lung in the {other} alone"):
+    with pytest.raises(PlanewiseError, match=f"ml in one piece are lung only in the {other}"):
         register(hu, first, SPACING_MM, hu, second, SPACING_MM)

@@ -396,7 +396,7 @@ def test_validation_without_neighbours_chooses_by_boxes(work, capsys):
     for path in (work / "valid").rglob("v-00[13].npy"):
         path.unlink()
     task = make(work)
-    assert "chosen by boxes alone" in capsys.readouterr().err
+    assert "chosen by boxes only" in capsys.readouterr().err
     assert "clip_dice" not in task.validate(torch.device("cpu"))
 
 

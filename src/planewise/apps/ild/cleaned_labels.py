@@ -1,4 +1,4 @@
-"""What is left of every class when small components are removed from labels, and how well the window shows it."""
+"""What remains of each class after small components are removed from labels, and how well the window shows it."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ SATURATION_WARNING = 0.25
 class Cleaned:
     """A class in one patient's labels, before and after small components were removed.
 
-    ``voxels`` and ``parts`` (26-connected components): (before, after); ``ml``: of a voxel; ``saturated``: how many of
-    the voxels that are left the window makes black or white.
+    ``voxels`` and ``parts`` (26-connected components): (before, after); ``ml``: volume of a voxel; ``saturated``: how
+    many of the remaining voxels the window makes black or white.
     """
 
     voxels: tuple[int, int]
@@ -30,7 +30,7 @@ class Cleaned:
 def cleaned_classes(
     drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, width: float
 ) -> dict[int, Cleaned]:
-    """Return what is left of every class of the labels ``drawn`` in those of ``patient``."""
+    """Return each class of the labels ``drawn``, before and after the removal that made the labels of ``patient``."""
     ml = float(np.prod(patient.spacing_mm)) / 1000
     cleaned = {}
     for value in np.unique(drawn[is_object(drawn)]).tolist():
@@ -45,7 +45,7 @@ def cleaned_classes(
 
 
 def print_cleaned(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]) -> None:
-    """Print what is left of every class when small components are removed, and warn where nothing is."""
+    """Print what remains of each class after small components are removed, and warn where nothing does."""
     rows = []
     for value in sorted({*classes, *(value for of_case in cleaned.values() for value in of_case)}):
         name = classes.get(value, f"class {value}")
@@ -74,7 +74,7 @@ def print_cleaned(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str
 def print_saturated(
     cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str], level: float, width: float
 ) -> None:
-    """Print how much of every class the window makes black or white, and warn where it is much."""
+    """Print how much of each class the window makes black or white, and warn where it is much."""
     for value in sorted({value for of_case in cleaned.values() for value in of_case}):
         counts = [of_case[value] for of_case in cleaned.values() if value in of_case]
         total = sum(f.voxels[1] for f in counts)

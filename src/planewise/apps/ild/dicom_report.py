@@ -1,4 +1,4 @@
-"""Writes measures as a DICOM structured report: an imaging measurement report, TID 1500, referring to a
+"""Write measures as a DICOM structured report: an imaging measurement report, TID 1500, that refers to a
 segmentation."""
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from planewise.volumes.formats.dicom.headers import quiet
 from planewise.volumes.formats.dicom.segmentation import SERIES_NUMBER, Algorithm, Coding, Segment
 from planewise.volumes.formats.dicom.sources import MANUFACTURER, RESEARCH_USE, require_highdicom, source_headers
 
-OURS = "99PLANEWISE"  # private schemes begin with 99 (PS3.16, 8.2)
+OURS = "99PLANEWISE"  # names of private coding schemes begin with 99 (PS3.16, 8.2)
 VOLUME = Coding("SCT", "118565006", "Volume")
 SHARE = Coding(OURS, "share_of_lung", "Share of the volume of the lung")
 DENSITY = Coding(OURS, "mean_density", "Mean density")
@@ -45,7 +45,7 @@ def write_report(
     segments: Mapping[int, Segment],
     algorithm: Algorithm,
 ) -> None:
-    """Write the measures of a case: those of each class by region, of all classes together, and of the lungs.
+    """Write the measures of a case: of each class by region, of all classes together, and of the lungs.
 
     ``segmentation``: the DICOM segmentation of its labels; the groups refer to its segments. Raises PlanewiseError if
     the report cannot refer to the series, or cannot be written.
@@ -77,14 +77,14 @@ def write_report(
                 is_complete=True,
                 series_description=f"Measures. {RESEARCH_USE}",
             )
-    except (ValueError, TypeError, AttributeError, KeyError) as error:  # errors of highdicom for unusual headers
+    except (ValueError, TypeError, AttributeError, KeyError) as error:  # highdicom's errors for unusual headers
         raise PlanewiseError(f"{series}: no DICOM report can refer to it ({first_line(error)})") from error
     with atomic_path(path) as temporary:
         made.save_as(temporary)
 
 
 def _observation() -> Any:
-    """Return who observed: this program, as a device."""
+    """Return the observer: this program, as a device."""
     import highdicom
     from highdicom.sr import DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
 
@@ -101,7 +101,7 @@ def _observation() -> Any:
 def _groups(
     segmentation: Any, series: Series, measured: MeasuredCase, segments: Mapping[int, Segment], algorithm: Algorithm
 ) -> list[Any]:
-    """Return a group of measurements for every class, for several together, and for the lungs."""
+    """Return a group of measurements for each class, for combinations of classes, and for the lungs."""
     from highdicom.sr import AlgorithmIdentification
 
     by = None
@@ -111,7 +111,7 @@ def _groups(
     groups: list[Any] = []
     for number, segment in enumerate(segments.values(), 1):
         measurements = _extents(measured, as_column(segment.name))
-        if measurements:  # else a class that was not measured
+        if measurements:  # empty for a class that was not measured
             groups.append(_group_of_segment(segmentation, series, segment, number, by, measurements))
     for name, coding in EXTENTS.items():
         if measurements := _extents(measured, name):
@@ -124,7 +124,7 @@ def _groups(
 def _group_of_segment(
     segmentation: Any, series: Series, segment: Segment, number: int, by: Any, measurements: list[Any]
 ) -> Any:
-    """Return the group of a class, which refers to its segment; ``by``: the algorithm, None if a person drew it."""
+    """Return the group of a class, which refers to its segment; ``by``: the algorithm, or None if a person drew it."""
     from highdicom.sr import (
         FindingSite,
         ReferencedSegment,
@@ -165,7 +165,7 @@ def _group(name: str, coding: Coding, by: Any, measurements: list[Any]) -> Any:
 
 
 def _of_lungs(measured: MeasuredCase) -> list[Any]:
-    """Return the volume of the lungs in each region, and the density of both and of each."""
+    """Return the volume of the lungs in each region, and the density of both and each of them."""
     volumes = [_measurement(measured, VOLUME, ML, region, "lungs", region, "ml") for region in REGIONS]
     densities = [_measurement(measured, DENSITY, HU, side, "lungs", side, "mean_hu") for side in ("", *SIDES)]
     return [one for one in (*volumes, *densities) if one is not None]
@@ -182,7 +182,7 @@ def _extents(measured: MeasuredCase, group: str) -> list[Any]:
 
 
 def _measurement(measured: MeasuredCase, name: Coding, unit: Coding, region: str, *column: str) -> Any:
-    """Return a value with where it was measured; None if it is not defined."""
+    """Return a value with its region; None if it is undefined."""
     from highdicom.sr import FindingSite, Measurement
 
     value = measured.measures.get("_".join(filter(None, column)))

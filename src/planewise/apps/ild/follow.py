@@ -1,7 +1,7 @@
 """One patient's scans of several dates: segmented, registered, measured, and compared with the first.
 
-A change is called one only beyond the smallest detectable change of this patient: how much the same measures differ in
-retakes of both scans, which are perturbed and predicted again.
+Only changes beyond this patient's smallest detectable change count as changes. It is estimated from retakes of both
+scans, which are perturbed and predicted again: how much do the same measures differ in them?
 """
 
 from dataclasses import dataclass, replace
@@ -27,12 +27,12 @@ from planewise.serial.comparability import Scan, doubts, reasons_against
 from planewise.serial.retakes import Variation, variation_between, widest
 from planewise.volumes.formats.dicom import Series
 
-COMPARISON = "(comparison)"  # the files of all dates together, in the manifest
+COMPARISON = "(comparison)"  # the case of the manifest for the files about all dates
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every step needs; ``inputs``: the files of all dates; ``problems``: grows with what could not be done."""
+    """The inputs of each step. ``inputs``: the files of all dates; ``problems``: what could not be done so far."""
 
     options: IldFollow
     run: Run
@@ -43,7 +43,7 @@ class Job:
 
 
 def follow_ild(options: IldFollow) -> int:
-    """Compare every later scan of a patient with the first. Returns the exit code: 1 if something could not be done.
+    """Compare the later scans of a patient with the first. Returns the exit code: 1 if something could not be done.
 
     Raises PlanewiseError, before any work, for a folder, a model or options that cannot be used at all.
     """
@@ -53,13 +53,13 @@ def follow_ild(options: IldFollow) -> int:
     weights = load_sam2(source, options.image_size)
     if weights.tokens is None:
         raise PlanewiseError(
-            f"--trained_model {source}: was trained with drawn boxes alone; train it with --train_prompts mixed"
+            f"--trained_model {source}: was trained with drawn boxes only; train it with --train_prompts mixed"
         )
     if len(images) < 2:
         report_problems(problems)
         there = f"one scan that can be used ({', '.join(images)})" if images else "no scans that can be used"
         raise PlanewiseError(
-            f"{options.patient}: holds {there}, and two dates are needed: DICOM series of several study dates, or a "
+            f"{options.patient}: holds {there}, but two dates are needed: DICOM series of several study dates, or a "
             "folder for each date with one CT (2023-01-10/ct.nii.gz)"
         )
     classes = choose_classes(weights.tokens.names, (), options.fibrosis)
@@ -88,7 +88,7 @@ def follow_ild(options: IldFollow) -> int:
 
 
 def _begin(options: IldFollow, days: list[str], source: Path, half: bool) -> Run:
-    """Return the manifest; its cases are the scans, their retakes, and the comparison of all."""
+    """Return the manifest; its cases are the scans, their retakes, and the comparison."""
     decisive = options.model_dump(mode="json", include={"image_size", "bbox_shift", "series", "retakes", "fibrosis"})
     decisive |= {"precision": "bf16" if half else "32"}
     names = [*days, *map(_retakes_of, days), COMPARISON]
@@ -101,10 +101,10 @@ def _retakes_of(day: str) -> str:
 
 
 def _is_compared(run: Run, inputs: list[Path]) -> bool:
-    """Return whether all dates were compared before, without any problem."""
+    """Whether all dates were compared before, without any problem."""
     try:
         return run.is_done(COMPARISON, inputs) and not run.cases[COMPARISON].decided["problems"]
-    except PlanewiseError as error:  # of the files that it names
+    except PlanewiseError as error:  # about the files that the manifest names
         raise PlanewiseError(str(error).removeprefix(f"{COMPARISON}: ")) from error
 
 
@@ -115,13 +115,13 @@ def _examined(job: Job, images: dict[str, Path | Series]) -> list[Examined]:
         target = job.options.output / f"{day}.nii.gz"
         try:
             examined.append(examine(day, image, job.predict, job.run, target, job.classes.names))
-        except Exception as error:  # whatever one scan does to us, the others are still wanted
+        except Exception as error:  # whatever goes wrong with one scan, the others are still wanted
             job.problems.append(Problem.of(image, error))
     return examined
 
 
 def _pairs(job: Job, scans: list[Scan]) -> list[Pair]:
-    """Return every later scan beside the first; what is doubtful about comparing them is printed."""
+    """Pair each later scan with the first; print doubts about comparing them."""
     first, *later = scans
     pairs = []
     for number, scan in enumerate(later, 1):
@@ -134,9 +134,9 @@ def _pairs(job: Job, scans: list[Scan]) -> list[Pair]:
 
 
 def _retaken(job: Job, pairs: list[Pair], examined: list[Examined]) -> tuple[list[Pair], dict[str, list[Measures]]]:
-    """Return the measures of retakes of all scans that can be compared, and the pairs with the reasons where they fail.
+    """Return the pairs, with reasons where retakes failed, and the measures of retakes of all comparable scans.
 
-    All retakes vary as much as the scans that differ most, so that those of the first serve every pair.
+    All retakes vary as much as the two scans that differ most, so that retakes of the first scan serve all pairs.
     """
     comparable = [pair for pair in pairs if not pair.reasons]
     if not comparable:
@@ -151,14 +151,14 @@ def _retaken(job: Job, pairs: list[Pair], examined: list[Examined]) -> tuple[lis
             continue
         try:
             retaken[day] = _retakes(job, each, variation)
-        except Exception as error:  # whatever one scan does to us, the others are still wanted
+        except Exception as error:  # whatever goes wrong with one scan, the others are still wanted
             job.problems.append(Problem.of(each.image, error))
             failed[day] = f"the retakes of {day} failed: {first_line(error)}"
     return [_with_failures(pair, failed) for pair in pairs], retaken
 
 
 def _retakes(job: Job, examined: Examined, variation: Variation) -> list[Measures]:
-    """Return the measures of retakes of a scan; those that were made are read."""
+    """Return the measures of retakes of a scan; they are read if they were made before."""
     day, count = examined.scan.name, job.options.retakes
     target = job.options.output / f"{day}_retakes.json"
     if not job.run.is_done(_retakes_of(day), job.inputs):
@@ -174,7 +174,7 @@ def _with_failures(pair: Pair, failed: dict[str, str]) -> Pair:
 
 
 def _compared(job: Job, pairs: list[Pair], examined: list[Examined], retaken: dict[str, list[Measures]]) -> list[Pair]:
-    """Return the pairs with what has changed, or with the reason why they cannot be registered."""
+    """Return the pairs with their changes, or with the reason why they cannot be registered."""
     first, *later = examined
     compared = []
     for pair, second in zip(pairs, later):
@@ -200,8 +200,8 @@ def _print(pair: Pair) -> None:
     main = pair.main()
     if main is not None and main.category == "none seen":
         say(
-            f"WARNING: {pair.name}: nothing was segmented in either scan or any retake of them, which says nothing "
-            "about a change; look at the scans, and whether the model suits them"
+            f"WARNING: {pair.name}: nothing was segmented in either scan or in any of their retakes, which "
+            "says nothing about a change; look at the scans, and check whether the model suits them"
         )
 
 

@@ -1,4 +1,4 @@
-"""The files about a patient's scans: a page with both side by side, and the changes as CSV and JSON."""
+"""The files that compare a patient's scans: a page with both side by side, and the changes as CSV and JSON."""
 
 import csv
 from dataclasses import asdict
@@ -70,7 +70,7 @@ def write_followed(
 
 
 def _shown(pair: Pair) -> dict[str, object]:
-    """Return what the page shows of a pair."""
+    """Return the values of a pair that the page shows."""
     units: dict[str, dict[tuple[str, str], Change]] = {"percent": {}, "ml": {}}
     for row in pair.rows:
         units[row.unit][row.group, row.region] = row

@@ -1,4 +1,4 @@
-"""A later scan beside the first: registered, and what has changed; or why they cannot be compared."""
+"""A later scan and the first: registered, with their changes, or with the reasons why they cannot be compared."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -17,10 +17,10 @@ from planewise.serial.retakes import AIR_HU
 
 @dataclass(frozen=True)
 class Pair:
-    """A later scan beside the first: ``reasons`` why they cannot be compared, else what has changed.
+    """A later scan and the first: the ``reasons`` why they cannot be compared, or else their changes.
 
-    ``doubts``: what is doubtful about comparing them; ``overlap``: Dice of the lungs after registration; ``folded``:
-    see ``Registration``; ``slides``: of both.
+    ``doubts``: doubts about comparing them; ``overlap``: Dice of the lungs after registration; ``folded``: see
+    ``Registration``; ``slides``: pictures of both.
     """
 
     first: Scan
@@ -37,12 +37,12 @@ class Pair:
         return f"{self.first.name} and {self.second.name}"
 
     def main(self) -> Change | None:
-        """Return the change that progression is called by: of fibrosis in both lungs, of all classes without it."""
+        """Return the change that decides on progression: of fibrosis in both lungs, or of all classes without it."""
         whole = {row.group: row for row in self.rows if not row.region and row.unit == "percent"}
         return whole.get("total_fibrosis") or whole.get("total_extent")
 
     def about(self) -> dict[str, object]:
-        """Return what JSON holds of it."""
+        """Return the content of the pair for JSON."""
         return {
             "first": asdict(self.first),
             "second": asdict(self.second),
@@ -57,7 +57,7 @@ class Pair:
 def compare(
     pair: Pair, first: Examined, second: Examined, retaken: dict[str, list[Measures]], classes: MeasuredClasses
 ) -> Pair:
-    """Register two scans and return the pair with what has changed; ``retaken``: the measures of retakes, by scan.
+    """Register two scans and return the pair with its changes; ``retaken``: the measures of retakes, by scan.
 
     Raises PlanewiseError if they cannot be registered.
     """

@@ -1,4 +1,4 @@
-"""The measures of retakes of a scan, each segmented anew, lungs and all; kept as JSON beside the results."""
+"""The measures of retakes of a scan, each with newly found and segmented lungs; kept as JSON beside the results."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -28,10 +28,10 @@ def write_retakes(
     groups: Mapping[str, tuple[int, ...]],
     count: int,
 ) -> None:
-    """Retake a scan ``count`` times with its noise, and write the measures of ``groups`` in each.
+    """Retake a scan ``count`` times with its noise, and write the measures of ``groups`` in each retake.
 
-    Left out are retakes that show no lungs, or whose lungs lack a piece of the scan's, or hold one more: such a scan
-    would not be compared. Raises PlanewiseError if too few are left.
+    Retakes without lungs, or whose lungs lack or add a piece, are left out: such a scan would not be compared either.
+    Raises PlanewiseError if too few are left.
     """
     day = examined.scan.name
     varied = replace(variation, noise_hu=noise_of(examined.hu))
@@ -48,9 +48,9 @@ def write_retakes(
     left_out = count - len(retakes)
     if len(retakes) < LEAST_RETAKES:
         raise PlanewiseError(
-            f"the lungs of {day} are not found, or otherwise, in {left_out} of {count} retakes; {LEAST_RETAKES} are "
-            "the least from which a smallest detectable change is estimated, for a standard deviation of two says next "
-            "to nothing: look at the lungs, or give more --retakes, with --overwrite"
+            f"the lungs of {day} are missing or differ in {left_out} of {count} retakes; at least {LEAST_RETAKES} "
+            "retakes are needed to estimate a smallest detectable change, since a standard deviation of two is hardly "
+            "informative: look at the lungs, or give more --retakes, with --overwrite"
         )
     stored = [
         {"/".join(key): None if np.isnan(value) else value for key, value in measures.items()} for measures in retakes
@@ -60,7 +60,7 @@ def write_retakes(
 
 
 def _regions_alike(hu: np.ndarray, original: LungRegions) -> LungRegions | None:
-    """Return the regions of a retake's lungs; None if it shows none, or other pieces than the original."""
+    """Return the regions of a retake's lungs; None if it has none, or if its pieces differ from the original's."""
     try:
         lungs = find_lungs(hu, original.spacing_mm)
     except PlanewiseError:
@@ -71,12 +71,12 @@ def _regions_alike(hu: np.ndarray, original: LungRegions) -> LungRegions | None:
 
 
 def read_retakes(path: Path, day: str, count: int) -> list[Measures]:
-    """Return what ``write_retakes`` wrote of a scan; it is printed how many of ``count`` retakes were left out."""
+    """Return the measures that ``write_retakes`` wrote; print how many of ``count`` retakes were left out."""
     content = read_json(path)
     if left_out := content.get("left_out"):
         say(
             f"WARNING: {day}: {left_out} of {count} retakes {'is' if left_out == 1 else 'are'} left out: the "
-            "lungs were not found there, or otherwise"
+            "lungs are missing or differ"
         )
     stored = content["retakes"]
     return [{_key(name): np.nan if value is None else float(value) for name, value in each.items()} for each in stored]

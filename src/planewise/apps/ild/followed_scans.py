@@ -16,9 +16,9 @@ DATE = re.compile(r"((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[0
 
 
 def scans_by_date(folder: Path, wanted: str | None) -> tuple[dict[str, Path | Series], list[Problem]]:
-    """Return the CT of each date ("2023-01-10") in order, and the problems of others.
+    """Return the CT of each date ("2023-01-10") in order, and the problems of those that cannot be used.
 
-    With DICOM, each study date is one scan; ``choose_series`` takes one series of it, which is printed. Raises
+    With DICOM, each study date is one scan: ``choose_series`` chooses one of its series, which is printed. Raises
     PlanewiseError if the folder holds neither DICOM nor folders named by dates.
     """
     if not folder.is_dir():
@@ -26,7 +26,7 @@ def scans_by_date(folder: Path, wanted: str | None) -> tuple[dict[str, Path | Se
     contents = read_folder(folder)
     if not contents.series:
         if wanted is not None:
-            raise PlanewiseError(f"--series {wanted}: chooses among DICOM series, and {folder} holds none")
+            raise PlanewiseError(f"--series {wanted}: chooses among DICOM series, but {folder} holds none")
         return _volumes_by_date(folder)
     problems = list(contents.problems)
     dates: dict[str, list[Series]] = defaultdict(list)
@@ -52,13 +52,13 @@ def _volumes_by_date(folder: Path) -> tuple[dict[str, Path | Series], list[Probl
     for path in sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith(".")):
         match = DATE.fullmatch(path.name)
         if not match:
-            say(f"{path}: passed over; folders of scans are named by date, such as 2023-01-10")
+            say(f"{path}: skipped; folders of scans are named by date, such as 2023-01-10")
             continue
         day = "-".join(match.groups())
         images, wrong = cases_in(path)
         problems += wrong
         if day in chosen:
-            problems.append(Problem(str(path), f"is a second folder of {day}; {chosen[day]} is taken"))
+            problems.append(Problem(str(path), f"is a second folder of {day}; {chosen[day]} is used"))
             continue
         if len(images) != 1:
             there = f"holds {len(images)} volumes" if images else "holds no volume"
@@ -74,7 +74,7 @@ def files_of(image: Path | Series) -> list[Path]:
 
 
 def scan_of(day: str, image: Path | Series, spacing_mm: Spacing, lungs_ml: float, cut_off: tuple[str, ...]) -> Scan:
-    """Return what a comparison needs to know of a scan; for a volume that is not DICOM, most of it is unknown."""
+    """Return the properties of a scan that decide on a comparison; most are unknown for a volume that is not DICOM."""
     if isinstance(image, Path):
         return Scan(day, "", "", False, "", False, None, spacing_mm, lungs_ml, cut_off)
     return Scan(

@@ -1,4 +1,4 @@
-"""A scan of one date: read, its lungs found, and segmented within them."""
+"""A scan of one date: read, with its lungs found, and segmented within them."""
 
 import hashlib
 from collections.abc import Callable
@@ -33,8 +33,8 @@ from planewise.volumes.labels import open_labels, write_labels
 from planewise.volumes.volume import Spacing
 
 CACHED_SLICES = 64
-Segmented = tuple[np.ndarray, SliceFindings, Novelty | None]  # labels uint8, what led to them, how new the scan is
-Predict = Callable[[np.ndarray, np.ndarray, Spacing], Segmented]  # of HU and lungs, canonical, mm
+Segmented = tuple[np.ndarray, SliceFindings, Novelty | None]  # labels uint8, findings of slices, novelty of the scan
+Predict = Callable[[np.ndarray, np.ndarray, Spacing], Segmented]  # from HU and lungs (z, y, x), canonical, and mm
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Examined:
 
 
 def predictor(weights: Sam2Weights, options: IldFollow, device: str, half: bool) -> Predict:
-    """Return what segments a CT within its lungs."""
+    """Return a function that segments a CT within its lungs."""
     import torch
 
     segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
@@ -71,7 +71,7 @@ def predictor(weights: Sam2Weights, options: IldFollow, device: str, half: bool)
 def examine(
     day: str, image: Path | Series, predict: Predict, run: Run, target: Path, names: dict[int, str]
 ) -> Examined:
-    """Read and segment a scan into ``target``, or read the labels that were written before; ``names``: of classes."""
+    """Read and segment a scan into ``target``, or read labels that were written before; ``names``: of the classes."""
     patient, hu = read_patient(day, image, None, *WINDOWS["lung"])
     refuse_unless_hu(hu)
     lungs = find_lungs(hu, patient.spacing_mm)

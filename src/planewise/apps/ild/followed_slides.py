@@ -28,7 +28,7 @@ class PairSlide(NamedTuple):
 
 
 def change_map(first: np.ndarray, second: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-    """Return where labels (z, y, x) changed within the lungs, uint8: 1 new, 2 gone, 3 another class, 4 the same."""
+    """Return how labels (z, y, x) changed within the lungs, uint8: 1 new, 2 gone, 3 another class, 4 the same."""
     was, is_ = first > 0, second > 0
     codes = np.select([~was & is_, was & ~is_, was & is_ & (first != second), was & is_], [1, 2, 3, 4], 0)
     return (codes * (lungs > 0)).astype(np.uint8)
@@ -79,7 +79,7 @@ def _jpeg(pixels: np.ndarray, pixel_mm: tuple[float, float]) -> str:
 
 
 def _overlay(values: np.ndarray, colours: Mapping[int, tuple[int, int, int]]) -> str:
-    """Return values in their colours, all others transparent, as PNG; the page stretches it over the picture."""
+    """Return values in their colours, 0 transparent, as PNG; the page stretches it over the picture."""
     from PIL import Image
 
     shown = np.zeros((*values.shape, 4), np.uint8)

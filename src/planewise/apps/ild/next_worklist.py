@@ -1,4 +1,4 @@
-"""After a training from corrections: the cases predicted again, and a work list of where the new model differs.
+"""After a training from corrections: predict the cases again, and list where the new model differs.
 
 ::
 
@@ -22,16 +22,17 @@ from planewise.models.sam2_files import load_sam2
 from planewise.volumes.geometry import place_from_canonical, to_canonical
 from planewise.volumes.labels import read_labels
 
-LEAST = 16  # pixels that differ in a slice, to be looked at; predict's own least size of an object
+LEAST = 16  # differing pixels of a slice that goes on the list; predict's smallest object
 
 
 def predict_again(options: IldTrain, result: Path, model: Path) -> int:
-    """Predict the corrected cases with ``model``, unless it did, and write the next work list. Returns the exit code.
+    """Predict the corrected cases with ``model`` unless that is done, and write the next work list. Returns the exit
+    code.
 
-    Without boxes if the model can; else with boxes around what the corrected result has.
+    No boxes are used if the model needs none; otherwise boxes around the labels of the corrected result.
     """
     folder = options.work_dir / options.task_name
-    made = read_manifest(folder / "predicted" / MANIFEST)  # of this training, if it was finished before
+    made = read_manifest(folder / "predicted" / MANIFEST)  # by this training, if it was finished before
     of = "" if made is None else str(made.made_from.options.get("model", ""))
     same = weights_in(of) == weights_in(named_weights(model))
     prompts = "truth" if load_sam2(model, options.image_size).tokens is None else "auto"
@@ -52,11 +53,11 @@ def predict_again(options: IldTrain, result: Path, model: Path) -> int:
 
 
 def _write_next_worklist(options: IldTrain, result: Path, folder: Path, model: Path) -> None:
-    """Write the slices in which ``model`` draws otherwise, the largest difference first; not what is known."""
+    """List the slices in which ``model`` differs outside of what is known, the largest difference first."""
     differing: list[tuple[int, Item]] = []
     for case, path in corrected_volumes(result).items():
         predicted_as = folder / "predicted" / f"{case}.nii.gz"
-        if not predicted_as.exists():  # nothing was known of it, or it could not be predicted, which was said
+        if not predicted_as.exists():  # it has no known voxels, or its prediction failed, which was reported
             continue
         predicted = to_canonical(read_labels(predicted_as), labels=True).read()
         with Corrections(path) as corrections:
@@ -69,7 +70,7 @@ def _write_next_worklist(options: IldTrain, result: Path, folder: Path, model: P
             y, x = places[((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
             both = np.unique([labels[z][differs[z]], predicted[z][differs[z]]])
             classes = tuple(int(value) for value in both if value)
-            what = f"the model draws class {', '.join(map(str, classes))} otherwise: {len(places)} pixels"
+            what = f"the model draws class {', '.join(map(str, classes))} differently: {len(places)} pixels"
             place = place_from_canonical((z, y, x), volume)
             differing.append((len(places), Item(f"{case}: slice {z}", case, what, classes, place)))
     items = [item for _, item in sorted(differing, key=lambda pair: -pair[0])]

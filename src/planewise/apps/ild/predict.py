@@ -1,4 +1,4 @@
-"""Segment patients: objects that boxes start from, or every class that is found in the lungs."""
+"""Segment patients: from boxes, or all classes that the model finds in the lungs."""
 
 import time
 from collections.abc import Iterator
@@ -59,11 +59,11 @@ DECISIVE = {
     "ignore_geometry",
     "series",
 }
-UNSAID = {"propagation": "boxes", "format": "nii.gz"}  # as all was before there were others: not in the manifest
+UNSAID = {"propagation": "boxes", "format": "nii.gz"}  # values that older manifests imply, so they are left out
 
 
 def predict_ild(options: IldPredict) -> int:
-    """Segment patients. Returns the exit code; see ``prepare_ild`` for errors."""
+    """Segment patients. Returns the exit code; see ``prepare_ild`` for the errors raised."""
     device = choose_device(options.device)
     _refuse_what_does_not_go_together(options)
     patients, problems = patients_of(options)
@@ -72,7 +72,7 @@ def predict_ild(options: IldPredict) -> int:
             f"--lungs {options.lungs}: is for CT volumes; prepared patients hold their lungs (ild prepare --lungs)"
         )
     source = located(Path(_model_name(options)))
-    weights = _load(options, source, patients)  # by this process too, so that bad weights are refused
+    weights = _load(options, source, patients)  # in this process too, to refuse unusable weights
     names = weights.tokens.names if weights.tokens else {}
     if options.format == DICOM_SEG:
         refuse_what_is_no_dicom(patients, names, options)
@@ -111,7 +111,7 @@ def predict_ild(options: IldPredict) -> int:
 
 
 def _refuse_what_does_not_go_together(options: IldPredict) -> None:
-    """Raise PlanewiseError for files that are not there, and for options that need others."""
+    """Raise PlanewiseError for missing files, and for options that need others."""
     for option in ("lungs", "truth", "codes"):
         refuse_missing(getattr(options, option), f"--{option}")
     if options.trained_model == "none" and options.base is None:
@@ -121,11 +121,11 @@ def _refuse_what_does_not_go_together(options: IldPredict) -> None:
 
 
 def _load(options: IldPredict, source: Path, patients: dict[str, Path | Series]) -> Sam2Weights:
-    """Return the weights; warn of another window. Raises PlanewiseError if they are not for what is asked of them."""
+    """Return the weights; warn of another window. Raises PlanewiseError if they do not suit the options."""
     weights = load_sam2(source, options.image_size)
     if options.prompts in AUTOMATIC and weights.tokens is None:
         raise PlanewiseError(
-            f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
+            f"--prompts {options.prompts}: {source} was trained with drawn boxes only; train it with --train_prompts "
             "mixed"
         )
     if options.propagation == "memory":
@@ -133,14 +133,14 @@ def _load(options: IldPredict, source: Path, patients: dict[str, Path | Series])
     volumes = [path for path in patients.values() if not is_prepared(path)]
     if volumes and weights.window not in (None, options.window_in_hu()):
         trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
-        say(f"WARNING: {source} was trained in the window {trained}, and is used in {now}: see --window_level")
+        say(f"WARNING: {source} was trained with the window {trained}, but is used with {now}: see --window_level")
     return weights
 
 
 def _waiting(
     options: IldPredict, run: Run, patients: dict[str, Path | Series], problems: list[Problem]
 ) -> dict[str, Path | Series]:
-    """Return the patients that are not done yet, and note in the manifest that they begin."""
+    """Return the patients that are not done yet, and note in the manifest that they have begun."""
     waiting: dict[str, Path | Series] = {}
     for case, path in patients.items():
         try:
@@ -148,7 +148,7 @@ def _waiting(
             if run.is_done(case, inputs):
                 say(f"{case}: done already, by the same model from the same data ({target_of(case, options)})")
             else:
-                if options.format == DICOM_SEG and isinstance(path, Series):  # before hours of work, not after
+                if options.format == DICOM_SEG and isinstance(path, Series):  # refused before hours of work
                     source_headers(replace(path, slices=path.slices[:1]))
                 run.start(case, inputs, outputs_of(case, options))
                 waiting[case] = path
@@ -158,7 +158,7 @@ def _waiting(
 
 
 def _segmenters(options: IldPredict, weights: Sam2Weights, source: Path, half: bool, devices: int) -> Source:
-    """Return what gives each worker its network: the ``weights`` that are loaded here, or their file elsewhere."""
+    """Return what gives each worker its network: the loaded ``weights``, or their file in other processes."""
     by_memory, fallback = options.propagation == "memory", options.stability_fallback
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
@@ -167,7 +167,7 @@ def _segmenters(options: IldPredict, weights: Sam2Weights, source: Path, half: b
 
 
 def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object]:
-    """Return the options that decide what the results are; files among them are inputs."""
+    """Return the options that determine the results; files among them are listed as inputs."""
     trained = "none" if options.trained_model == "none" else "the model's"
     return options.model_dump(mode="json", include=DECISIVE) | {
         "prompts": prompts_note(options),
@@ -182,9 +182,9 @@ def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object
 def _shared(
     workers: Executor, options: IldPredict, waiting: dict[str, Path | Series], given: dict[str, list[Prompt]]
 ) -> Iterator[tuple[str, Problem | Decided, bool]]:
-    """Have the patients segmented, each one by itself; yield each with what came of it, and whether it is over.
+    """Segment each patient in a worker; yield each with its outcome, and whether its task has ended.
 
-    Where it is not, nobody can be asked any more, and a worker may yet write its results.
+    A task has not ended if the scheduler is lost: then a worker may still write its results.
     """
     submitted: dict[str, Any] = {}
     there = _resolved_options(options) if options.scheduler else options
@@ -194,17 +194,17 @@ def _shared(
             return case, workers.result(submitted[case]), True
         except SchedulerGone as error:
             return case, Problem.of(waiting[case], error), False
-        except Exception as error:  # a worker that cannot load the model, or is lost; the others are still wanted
+        except Exception as error:  # a worker is lost or cannot load the model; the others are still wanted
             return case, Problem.of(waiting[case], error), True
 
     for case, path in waiting.items():
         seen = _resolved(path) if options.scheduler else path
         try:
             submitted[case] = workers.submit_loaded(_predict_patient, case, seen, given.get(case, []), there)
-        except PlanewiseError as error:  # the scheduler is gone
+        except PlanewiseError as error:  # the scheduler is lost
             yield case, Problem.of(path, error), True
             continue
-        if not workers.size:  # this process did it by now
+        if not workers.size:  # this process has done the work by now
             yield outcome(case)
     if workers.size:
         yield from map(outcome, submitted)
@@ -217,7 +217,7 @@ def _model_name(options: IldPredict) -> str:
 def _predict_patient(
     segmenting: Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
 ) -> Problem | Decided:
-    """Segment one patient and write the result; return what was decided about it, or what went wrong."""
+    """Segment one patient and write the result; return what was decided about it, or its problem."""
     target, note = target_of(case, options), prompts_note(options)
     try:
         started = time.perf_counter()
@@ -242,18 +242,18 @@ def _predict_patient(
             picture = options.output / f"{case}.png"
             overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
         class_names = names_of_labels(options, names)
-        # Last: a case with it is done.
+        # Written last: it marks the case as done.
         write_predicted(target, path, patient.restore(labels).as_labels(class_names), class_names, options)
         seconds = time.perf_counter() - started
         classes = ", ".join(names.get(value, str(value)) for value in values) or "nothing"
-        say(f"{case}: {started_from}; found {classes}; {seconds:.1f} s; {target}")
-    except Exception as error:  # whatever one patient does to us, the others are still wanted
+        say(f"{case}: {started_from}; predicted {classes}; {seconds:.1f} s; {target}")
+    except Exception as error:  # whatever goes wrong with one patient, the others are still wanted
         return Problem.of(path, error)
     return about.decided
 
 
 def _resolved_options(options: IldPredict) -> IldPredict:
-    """Return the options for a worker of a scheduler, which has a working folder of its own."""
+    """Return the options with absolute paths, since a scheduler's workers have another working folder."""
     seen = {name: path.resolve() for name in ("output", "lungs", "truth", "codes") if (path := getattr(options, name))}
     return options.model_copy(update=seen)
 

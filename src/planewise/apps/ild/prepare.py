@@ -39,9 +39,9 @@ from planewise.volumes.files import write_volume
 from planewise.volumes.json_files import write_json
 from planewise.volumes.labels import read_labels, write_labels
 
-WINDOW_FILE = "window.json"  # level and width, for the model to say what it was trained on
-LAYOUT = 1  # goes up when other files are written of the same data and options
-DECISIVE = {  # options that decide on what is written
+WINDOW_FILE = "window.json"  # level and width, which training writes into the model
+LAYOUT = 1  # version of the written files; goes up when they change for the same data and options
+DECISIVE = {  # options that change what is written
     "slices", "background_share", "min_volume_mm3", "min_area_mm2", "min_voxels", "min_pixels", "seed", "save_nii",
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ def prepare_ild(options: IldPrepare) -> int:
 
 
 def prepare_patients(options: IldPrepare) -> list[Problem]:
-    """Prepare a dataset's patients; return what is wrong with some.
+    """Prepare a dataset's patients; return the problems of single patients.
 
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
@@ -64,7 +64,7 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
         print_problems(problems)
     classes = class_names(dataset.labels, [case.truth for case in dataset.train if case.truth])
     if dataset.labels.ignore is not None:
-        say(f"Voxels of the ignore label ({dataset.labels.ignore}) take no part in training and scores.")
+        say(f"Voxels of the ignore label ({dataset.labels.ignore}) are not trained on or scored.")
     cases = {case.name: case for case in [*dataset.train, *dataset.test]}
     patients = patients_of(cases, options.patient_pattern, options.patients)
     split = _split(options, dataset, patients)
@@ -74,7 +74,7 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     folder = _open_folder(options, [case for case, _ in jobs], split)
     write_split(options.work_dir, split, patients)
     write_json(options.work_dir / WINDOW_FILE, [level, width])
-    with atomic_path(options.work_dir / DATASET_FILE) as temporary:  # so that the classes keep their names
+    with atomic_path(options.work_dir / DATASET_FILE) as temporary:  # for the names of the classes
         shutil.copyfile(options.dataset_path / DATASET_FILE, temporary)
 
     waiting = [(case, part) for case, part in jobs if case.name not in folder.cases]
@@ -103,11 +103,11 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
 
 
 def _open(options: IldPrepare) -> Dataset:
-    """Open the dataset; refuse one of instances."""
+    """Open the dataset; refuse a dataset of instances."""
     if (options.dataset_path / "instancesTr").is_dir():
         raise PlanewiseError(
-            f"{options.dataset_path}: holds objects with ids of their own (instancesTr), and here classes are learned, "
-            "whose values dataset.json names: give a dataset with labelsTr alone"
+            f"{options.dataset_path}: holds objects with ids (instancesTr), but classes are learned here, with values "
+            "that dataset.json names: give a dataset with labelsTr only"
         )
     return open_dataset(
         options.dataset_path,
@@ -128,7 +128,7 @@ def _open_folder(options: IldPrepare, cases: list[Case], split: Split) -> Prepar
 def _prepare(
     options: IldPrepare, waiting: list[tuple[Case, str]], folder: PreparedFolder, ignore: int | None
 ) -> list[Problem]:
-    """Prepare the cases that are waiting; return what is wrong with some."""
+    """Prepare the waiting cases; return their problems."""
     problems = []
     with progress("preparing", len(waiting), unit="patients") as advance:
         for case, outcome in _in_processes(options, waiting, *options.window_in_hu(), ignore):
@@ -142,7 +142,7 @@ def _prepare(
 
 
 def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> Split:
-    """Return the split that is asked for."""
+    """Return the requested split."""
     truths = {case.name: case.truth for case in dataset.train}
     if options.split is not None:
         twice = sorted(truths.keys() & {case.name for case in dataset.test})
@@ -188,8 +188,8 @@ def _refuse_no_object(options: IldPrepare, dataset: Dataset, classes: dict[int, 
 
 
 def _inputs(options: IldPrepare, cases: list[Case]) -> dict[str, dict[str, str]]:
-    """Return by case the fingerprints of what it is made from."""
-    with progress("checking what is there", len(cases), unit="cases") as advance:
+    """Return the fingerprints of each case's input files, by case."""
+    with progress("checking the inputs", len(cases), unit="cases") as advance:
         data = fingerprints(cases, lambda name: advance(1, name))
     of_all = {DATASET_FILE: fingerprint(options.dataset_path / DATASET_FILE)}
     if options.lungs is not None:
@@ -201,7 +201,7 @@ def _inputs(options: IldPrepare, cases: list[Case]) -> dict[str, dict[str, str]]
 def _in_processes(
     options: IldPrepare, jobs: list[tuple[Case, str]], level: float, width: float, ignore: int | None
 ) -> Iterator[tuple[str, dict[int, Cleaned] | Problem]]:
-    """Yield (case name, what is left of its classes, or a Problem) as patients are done."""
+    """Yield each case's name, with its cleaned classes or a Problem, as patients are done."""
     if options.num_workers == 0 or len(jobs) == 1:
         for case, part in jobs:
             yield case.name, _prepare_case(case, part, options, level, width, ignore)
@@ -214,13 +214,13 @@ def _in_processes(
                 yield case.name, future.result()
             except BrokenProcessPool as error:
                 died = "a process that prepared patients died (killed, or out of memory); fewer --num_workers need less"
-                raise PlanewiseError(f"{died}. What is finished is kept: the same command goes on") from error
+                raise PlanewiseError(f"{died}. Finished cases are kept: the same command continues") from error
 
 
 def _prepare_case(
     case: Case, part: str, options: IldPrepare, level: float, width: float, ignore: int | None
 ) -> dict[int, Cleaned] | Problem:
-    """Prepare one patient; return what is left of its classes, or what went wrong."""
+    """Prepare one patient; return its cleaned classes, or its problem."""
     try:
         patient, hu = read_patient(
             case.name, case.image, case.truth, level, width, ignore, case.channel, case.ignore_geometry
@@ -250,9 +250,9 @@ def _prepare_case(
 
 
 def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) -> int:
-    """Write the slices of prepared patients as npy, as ``prepare_ild`` does itself. Returns the exit code.
+    """Write the slices of prepared patients as npy, as ``prepare_ild`` itself does. Returns the exit code.
 
-    Nothing is removed: slices in ``npy_folder`` that are not of these patients are problems.
+    Nothing is removed: slices in ``npy_folder`` of other patients are reported as problems.
     """
     problems = []
     sides: dict[str, Path] = {}
@@ -260,7 +260,7 @@ def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) ->
         written: set[str] = set()
         for path in sorted(folder.glob("*.npz")):
             if path.stem in sides:
-                problems.append(Problem(str(path), f"is in {sides[path.stem]} too; a patient has one side"))
+                problems.append(Problem(str(path), f"is also in {sides[path.stem]}; a patient belongs in one part"))
                 continue
             sides[path.stem] = folder
             try:
@@ -270,12 +270,12 @@ def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) ->
                 problems.append(Problem.of(path, error))
         stale = sorted({path.name for path in (npy_folder / part / "imgs").glob("*.npy")} - written)
         if stale:
-            what = f"{len(stale)} slices are not of the patients in {folder} ({', '.join(stale[:3])}); remove them"
+            what = f"{len(stale)} slices are of no patient in {folder} ({', '.join(stale[:3])}); remove them"
             problems.append(Problem(str(npy_folder / part), what))
     if not (npy_folder / "train").exists():
         raise PlanewiseError(f"{train_folder}: holds no prepared patient (npz)")
     work = train_folder.resolve().parents[1]
-    for name in (WINDOW_FILE, DATASET_FILE):  # which a training looks for beside the slices
+    for name in (WINDOW_FILE, DATASET_FILE):  # training looks for them beside the slices
         if (work / name).is_file() and npy_folder.resolve().parent != work:
             with atomic_path(npy_folder / name) as temporary:
                 shutil.copyfile(work / name, temporary)

@@ -1,4 +1,4 @@
-"""The weights that a training of SAM2 starts from, with a token for every class and the window of its slices."""
+"""The weights that a training of SAM2 starts from, with a token for each class and the window of its slices."""
 
 from pathlib import Path
 
@@ -32,14 +32,14 @@ def starting_weights(options: IldTrain) -> Sam2Weights:
 
 
 def class_tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
-    """Return a token for every class of the dataset: of classes that ``weights`` know by name, the one they have."""
+    """Return a token for each class of the dataset; classes that ``weights`` have by name keep their token."""
     values = classes_in(npy / "train")
     meta = _beside(npy, DATASET_FILE)
     names = read_labels_of(meta).class_names() if meta.is_file() else {}
     names = names or {value: f"class {value}" for value in values}
     unseen = [name for value, name in names.items() if value not in values]
     if unseen:
-        say(f"WARNING: no training slice holds {', '.join(unseen)}: only its absence can be learned")
+        say(f"WARNING: no training slice shows {', '.join(unseen)}: the model can only learn their absence")
     torch.manual_seed(options.seed)
     tokens = ClassTokens(names, weights.network.config.prompt_encoder_config.hidden_size)
     if weights.tokens is not None:
@@ -51,7 +51,7 @@ def class_tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTok
 
 
 def window_of_slices(npy: Path) -> tuple[float, float] | None:
-    """Return the window that the slices were prepared with; None of slices that the original scripts made."""
+    """Return the window that the slices were prepared with; None for slices that the original scripts made."""
     path = _beside(npy, WINDOW_FILE)
     if not path.exists():
         return None
@@ -60,16 +60,16 @@ def window_of_slices(npy: Path) -> tuple[float, float] | None:
 
 
 def _beside(npy: Path, name: str) -> Path:
-    """Return a file that says something of the slices: it lies with them, or with the patients they were cut from."""
+    """Return the path of a file about the slices: beside them, or beside the patients they were cut from."""
     return next((path for path in (npy / name, npy.parent / name) if path.exists()), npy.parent / name)
 
 
 def base_and_licence(options: IldTrain, weights: Sam2Weights) -> tuple[str, str | None]:
-    """Return what a model's card says of the model that it was trained on; ``weights``: as it was loaded."""
+    """Return the base model and its licence for a model's card; ``weights``: the base as it was loaded."""
     if options.from_scratch or options.base is None:
         return RANDOM, None
     name = str(options.base)
-    exists = options.base.exists()  # which goes before a name
+    exists = options.base.exists()  # an existing file is preferred to a published name
     if published := of_file(options.base) if exists else of_name(name, "SAM2") or of_hub_id(name):
         return published.name, published.licence
     return options.base.name, weights.trained.base_licence if weights.trained else None

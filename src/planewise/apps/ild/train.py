@@ -45,15 +45,15 @@ PROMPT_KINDS: dict[str, tuple[PromptKind, ...]] = {
     "lungs": ("organ",),
     "mixed": ("truth", "organ"),
 }
-SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must be shown in more ways than they come
+SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without pretraining, slices must vary more in training than real ones do
 
 
 def train_ild(options: IldTrain) -> int:
-    """Fine-tune SAM2 on prepared slices. Returns the exit code; see ``prepare_ild`` for errors."""
+    """Fine-tune SAM2 on prepared slices. Returns the exit code; see ``prepare_ild`` for the errors raised."""
     device = choose_device(options.device)
     slices = options.npy_path or options.work_dir
     if options.corrections is None and not slices.is_dir():
-        raise PlanewiseError(f"{slices}: no such folder; slices are prepared there by planewise ild prepare")
+        raise PlanewiseError(f"{slices}: no such folder; planewise ild prepare makes the slices")
     parts = _parts(options)
     folder = options.work_dir / options.task_name
     logs = folder / LOGS
@@ -64,13 +64,13 @@ def train_ild(options: IldTrain) -> int:
     record = record_to_train_on(options)
     weights.tokens = class_tokens(options, npy, weights) if options.train_prompts != "truth" else None
     weights.window = window_of_slices(npy)
-    weights.reliability, weights.seen = {}, None  # of what it is trained on
+    weights.reliability, weights.seen = {}, None  # those of the base do not hold for this training
     task = _task(options, weights, npy, _training(options, parts))
     loop = _loop(options, task, device, parts, weights)
     say(f"Training {options.task_name} on {device}: {len(task.slices)} slices, {loop.iterations} steps")
     best = best_model(folder)
     if options.resume and best.exists() and is_finished(logs / LAST, vars(loop)):
-        say(f"{options.task_name} is trained already, done: the model is {best}; more --epochs train on")
+        say(f"{options.task_name} is trained already: the model is {best}; more --epochs continue the training")
         return _go_on(options, logs, best)
     if not options.resume:
         shutil.rmtree(logs, ignore_errors=True)
@@ -86,49 +86,49 @@ def train_ild(options: IldTrain) -> int:
 
 
 def _parts(options: IldTrain) -> tuple[TrainPart, ...]:
-    """Return what is trained of the network: its memory on clips alone. Raises PlanewiseError if nothing is left."""
+    """Return the parts of the network to train: the memory only with clips. Raises PlanewiseError if none is left."""
     if options.train_clips > 1 or "memory" not in options.train_parts:
         return options.train_parts
     if options.train_parts == ("memory",):
-        raise PlanewiseError("--train_parts memory: is trained on clips; give --train_clips too, or another part")
+        raise PlanewiseError("--train_parts memory: needs clips; give --train_clips too, or another part")
     return tuple(part for part in options.train_parts if part != "memory")
 
 
 def _refuse_another_model(options: IldTrain, folder: Path) -> None:
-    """Refuse to replace a model that nobody said is to be replaced, and to resume what was not begun."""
+    """Refuse to replace a model without --overwrite, and to resume a training that was not begun."""
     last = folder / LOGS / LAST
     if options.resume:
         if not last.exists():
             raise PlanewiseError(f"{last}: no checkpoint to resume from; train without --resume")
     elif last.exists() and not options.overwrite:
-        raise PlanewiseError(f"{folder}: holds a model; go on with --resume, replace it with --overwrite")
+        raise PlanewiseError(f"{folder}: holds a model; go on with --resume, or replace it with --overwrite")
     elif not options.overwrite:
         _check_free(folder, options.base)
 
 
 def _check_free(folder: Path, base: Path | None) -> None:
-    """Refuse to replace a model that was trained by another program, unless that is what is trained on."""
+    """Refuse to replace a model that another program trained, unless it is the one to train on."""
     others = sorted(folder.glob(f"{MODEL}*.pth"))
     if not others:
         return
     if base is None or base.resolve() not in [path.resolve() for path in others]:
         raise PlanewiseError(
-            f"{folder}: holds {others[0].name}, which was not trained here; give another --task_name, or --overwrite"
+            f"{folder}: holds {others[0].name}, which another program trained; give another --task_name, or --overwrite"
         )
-    say(f"{folder}: {', '.join(path.name for path in others)} will be replaced when the training is done")
+    say(f"{folder}: {', '.join(path.name for path in others)} will be replaced after the training")
 
 
 def _with_slices_of_corrections(options: IldTrain) -> IldTrain:
-    """Return the options, with what corrections decide if there are any; their slices are made."""
+    """Return the options; with corrections, make their slices, and set the options that these determine."""
     if options.corrections is None:
         if options.image is not None:
             raise PlanewiseError(
-                f"--image {options.image}: goes with --corrections; without it the slices are prepared ones"
+                f"--image {options.image}: needs --corrections; without corrections prepared slices are used"
             )
         return options
     if options.train_clips > 1:
         raise PlanewiseError(
-            "--train_clips: with --corrections slices are trained on one by one; leave one of the two out"
+            "--train_clips: with --corrections the network is trained on single slices; leave one of the two out"
         )
     return with_corrections(options, options.corrections)
 
@@ -136,7 +136,7 @@ def _with_slices_of_corrections(options: IldTrain) -> IldTrain:
 def record_to_train_on(options: IldTrain) -> Record | None:
     """Return the record of the slices, if they have one.
 
-    Raises PlanewiseError if they are not as it says, or if a training that is resumed was on others.
+    Raises PlanewiseError if they differ from the record, or if the training to resume used other slices.
     """
     npy = options.npy_path or options.work_dir / SLICES
     known = npy.parent / MADE_FROM
@@ -147,7 +147,7 @@ def record_to_train_on(options: IldTrain) -> Record | None:
 
 
 def _training(options: IldTrain, parts: tuple[TrainPart, ...]) -> BoxTraining:
-    """Return how slices are shown, and what is trained on them."""
+    """Return how slices are shown to the network, and which parts of it are trained."""
     return BoxTraining(
         parts=parts,
         prompts=PROMPT_KINDS[options.train_prompts],
@@ -160,7 +160,7 @@ def _training(options: IldTrain, parts: tuple[TrainPart, ...]) -> BoxTraining:
 
 
 def _task(options: IldTrain, weights: Sam2Weights, npy: Path, training: BoxTraining) -> BoxTask:
-    """Return what is trained; with clips ``weights`` are given a memory, if they have none."""
+    """Return the task; with clips, ``weights`` get a memory if they have none."""
     folders, length = (npy / "train", npy / "valid"), options.train_clips
     if length == 1:
         segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
@@ -177,8 +177,8 @@ def _task(options: IldTrain, weights: Sam2Weights, npy: Path, training: BoxTrain
     patients = npz_folder(npy.parent, "train"), npz_folder(npy.parent, "valid")
     task = ClipTask(clips, *folders, training, length, patients)
     say(
-        f"Every {length} slices one begins a clip of up to {length}, where it shows an object and has a neighbour, as "
-        f"{len(task.beginning)} of {len(task.slices)} do: objects are followed in it by SAM2's memory"
+        f"One training slice in {length} begins a clip of up to {length} slices, if it shows an object and has a "
+        f"neighbour ({len(task.beginning)} of {len(task.slices)} do): SAM2's memory follows the objects through it"
     )
     return task
 
@@ -186,7 +186,7 @@ def _task(options: IldTrain, weights: Sam2Weights, npy: Path, training: BoxTrain
 def _loop(
     options: IldTrain, task: BoxTask, device: str, parts: tuple[TrainPart, ...], weights: Sam2Weights
 ) -> LoopOptions:
-    """Return the options of the loop; its ``identity`` is what a training that is resumed must have begun with."""
+    """Return the options of the loop; a training can only be resumed with the same ``identity``."""
     steps = task.steps_per_epoch(options.batch_size)
     return LoopOptions(
         iterations=options.epochs * steps,
@@ -206,14 +206,14 @@ def _loop(
         | {
             "classes": None if weights.tokens is None else list(weights.tokens.names.values()),
             "train_parts": list(parts),
-            "train_clips": options.train_clips if options.train_clips > 1 else None,  # as before there were clips
+            "train_clips": options.train_clips if options.train_clips > 1 else None,  # absent as in older checkpoints
         },
         counted_in=("epochs", steps),
     )
 
 
 def _go_on(options: IldTrain, logs: Path, best: Path) -> int:
-    """After a training from corrections, say what was gained, and write the next work list. Returns the exit code."""
+    """After a training from corrections, print the gain, and write the next work list. Returns the exit code."""
     if options.corrections is None or options.base is None:
         return 0
     gained = say_gain(logs, load_checkpoint(logs / BEST), SCORE, options.base)

@@ -1,4 +1,4 @@
-"""What a finished training leaves in its folder: the best and the last model, each as a file, and as a hub folder."""
+"""The files of a finished training: the best and the last model, each as a file and as a hub folder."""
 
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,17 @@ from planewise.training.metrics_file import METRICS
 from planewise.training.optimiser import moments_by_name
 from planewise.training.trust import LEAST_HELD_OUT, reliability_on, seen_in
 
-MODEL = "medsam_model_"  # published, before best.pth and latest.pth
+MODEL = "medsam_model_"  # prefix of the published file names, before best.pth and latest.pth
 LOGS = "training"  # folder of checkpoints and curves, beside the models
 
 
 def best_model(folder: Path) -> Path:
-    """Return where the best model of a training is."""
+    """Return the path of the best model of a training."""
     return folder / f"{MODEL}best.pth"
 
 
 def write_models(options: IldTrain, weights: Sam2Weights, task: BoxTask, npy: Path, device: str) -> None:
-    """Write the curve and the models of a training that ended; ``weights``: as it started from them."""
+    """Write the curve and the models of a finished training; ``weights``: those it started from."""
     folder = options.work_dir / options.task_name
     logs = folder / LOGS
     training_curve(logs / METRICS, logs / CURVE, "Dice")
@@ -56,7 +56,7 @@ def write_models(options: IldTrain, weights: Sam2Weights, task: BoxTask, npy: Pa
 
 
 def _moments(segmenter: BoxSegmenter, state: dict[str, Any]) -> dict[str, Any]:
-    """Return what the optimiser kept of each parameter, by its published name; nothing if the checkpoint has none."""
+    """Return the optimiser's state of each parameter, by its published name; empty if the checkpoint has none."""
     if "optimizer" not in state:
         return {}
     by_name = moments_by_name(segmenter, state["optimizer"])
@@ -64,18 +64,18 @@ def _moments(segmenter: BoxSegmenter, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: float) -> None:
-    """Have ``weights`` know what their scores are worth, and what they were trained on, by the prepared patients."""
+    """Set the calibration of the scores and the training data in ``weights``, computed from the prepared patients."""
     trained_on, held_out = (sorted(npz_folder(work, part).glob("*.npz")) for part in ("train", "valid"))
     weights.seen = seen_in(segmenter, trained_on, held_out)
     if weights.seen is None:
-        say("What is far from this training is not known: its patients, prepared with their lungs, are too few")
+        say("Scans unlike the training cannot be recognised: too few patients were prepared with lungs for that")
     if weights.tokens is None:
         return
     if len(held_out) < LEAST_HELD_OUT:
-        say(f"Scores are not calibrated: {len(held_out)} held out for it, and {LEAST_HELD_OUT} cases are the least")
+        say(f"Scores are not calibrated: {len(held_out)} cases are held out for it, {LEAST_HELD_OUT} are needed")
         return
     weights.reliability = reliability_on(segmenter, held_out, margin)
     unknown = [name for value, name in weights.tokens.names.items() if value not in weights.reliability]
     if unknown:
-        too_few = "too few slices of the patients held out show it, or too few do not"
+        too_few = "too few slices of the held-out patients show it, or too few do not"
         say(f"Scores of {', '.join(unknown)} are not calibrated: {too_few}")

@@ -66,7 +66,7 @@ def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -
         if len(full_size) > 1:
             raise PlanewiseError(
                 f"{path}: holds {len(full_size)} images ({', '.join(kinds[:5])}), not one; the pages of a volume are "
-                "of one size and type: save each image as a file of its own"
+                "of one size and type: save each image as a separate file"
             )
         axes, shape, dtype = _letters(path, series.axes, series.shape), series.shape, np.dtype(series.dtype)
         stored = order_of(series.axes.lower())  # of OME, ImageJ or tifffile; pages alone have no name

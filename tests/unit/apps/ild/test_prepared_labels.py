@@ -75,7 +75,7 @@ def test_the_ignore_label_stays_as_255(tmp_path, capsys):
     assert prepare(data, tmp_path / "w", "--slices", "all") == 0
     assert ((labels_of(tmp_path / "w", "P1") == IGNORED) == (labels == 3)).all()
     out = capsys.readouterr()
-    assert "Voxels of the ignore label (3) take no part" in out.err
+    assert "Voxels of the ignore label (3) are not trained on or scored" in out.err
     assert "255" not in out.out
 
 

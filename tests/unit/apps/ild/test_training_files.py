@@ -26,6 +26,6 @@ def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
     training_files._know(weights, None, tmp_path, 5)
     printed = " ".join(capsys.readouterr().err.split())
     assert weights.reliability == (known if calibrated else {})
-    assert "far from this training is not known" in printed
+    assert "unlike the training cannot be recognised" in printed
     assert ("Scores of b are not calibrated" in printed) == calibrated
-    assert ("Scores are not calibrated: 2 held out" in printed) != calibrated
+    assert ("Scores are not calibrated: 2 cases are held out" in printed) != calibrated
