@@ -70,7 +70,8 @@ Folder = Annotated[Path, AfterValidator(as_folder)]  # that exists, or will be m
 class Options(BaseModel):
     """A job's options: the command line, the Python arguments and the stored options are all this one object.
 
-    A value that is not allowed raises a PlanewiseError that names the option. ``one_of``: options of which one is needed.
+    A value that is not allowed raises a PlanewiseError that names the option. ``one_of``: options of which one is
+    needed.
     """
 
     one_of: ClassVar[tuple[str, ...]] = ()
