@@ -1,7 +1,6 @@
 """The calibration of a model's scores on held-out patients, stored beside its class tokens.
 
-A logistic curve for each class, see ``platt``, whose prior matters, since few patients are held out. A curve of
-presence is used only if it is better than the score itself on patients that it was not fitted to.
+A logistic curve for each class, see ``platt``, whose prior matters, since few patients are held out.
 """
 
 import numpy as np
@@ -28,35 +27,16 @@ AS_TRAINED = Prior(1.0, 0.5, 0.0, 1.0)  # of presence: cross entropy made the sc
 AS_PREDICTED = Prior(4.0, 4.0, -1.3, 3.0)  # of Dice, which is 2 IoU / (1 + IoU); the head of IoU may be untrained
 
 
-RAW = Platt(slope=1.0, offset=0.0)  # the score itself is the logit
-
-
 def reliability_of(
-    scores: np.ndarray, ious: np.ndarray, there: np.ndarray, dices: np.ndarray, patients: np.ndarray
+    scores: np.ndarray, ious: np.ndarray, there: np.ndarray, dices: np.ndarray
 ) -> ClassReliability | None:
     """Return the calibration of a class's scores from held-out slices (n,); None if there are too few.
 
-    ``there``: whether the class is in them; ``dices``: of its mask where it is; ``patients``: whose slices they are.
+    ``there``: whether the class is in them; ``dices``: of its mask where it is.
     """
     with_class, without = int(there.sum()), int((~there).sum())
     if min(with_class, without) < LEAST:
         return None
-    shares = there.astype(np.float64)
-    presence = fit(scores, shares, AS_TRAINED) if _improves(scores, shares, patients) else RAW
+    presence = fit(scores, there.astype(np.float64), AS_TRAINED)
     dice = fit(ious[there], dices[there], AS_PREDICTED)
     return ClassReliability(presence=presence, dice=dice, with_class=with_class, without=without)
-
-
-def brier(curve: Platt, scores: np.ndarray, shares: np.ndarray) -> float:
-    """Return the mean squared difference of a curve's probabilities at ``scores`` (n,) and ``shares`` (n,), 0 or 1."""
-    return float(np.mean([(curve.share(score) - share) ** 2 for score, share in zip(scores, shares)]))
-
-
-def _improves(scores: np.ndarray, shares: np.ndarray, patients: np.ndarray) -> bool:
-    """Whether curves fitted without a patient have, over all slices of all patients, a lower Brier score than RAW."""
-    squares = 0.0
-    for patient in np.unique(patients):
-        left_out = patients == patient
-        curve = fit(scores[~left_out], shares[~left_out], AS_TRAINED)
-        squares += brier(curve, scores[left_out], shares[left_out]) * int(left_out.sum())
-    return squares / len(scores) < brier(RAW, scores, shares)

@@ -29,16 +29,14 @@ def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float)
     """
     paths = evenly(held_out, PATIENTS)
     rows = [
-        (*row, patient)
-        for patient, path in enumerate(paths)
-        for row in _answers(segmenter, load_patient(path), SLICES_ASKED // len(paths), margin)
+        row for path in paths for row in _answers(segmenter, load_patient(path), SLICES_ASKED // len(paths), margin)
     ]
     known: dict[int, ClassReliability] = {}
     for value in segmenter.classes:
         of_class = [row[1:] for row in rows if row[0] == value]
         if of_class:
-            scores, ious, there, dices, patients = (np.array(column) for column in zip(*of_class))
-            if (reliability := reliability_of(scores, ious, there, dices, patients)) is not None:
+            scores, ious, there, dices = (np.array(column) for column in zip(*of_class))
+            if (reliability := reliability_of(scores, ious, there, dices)) is not None:
                 known[value] = reliability
     return known
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from planewise.models.platt import Platt, Prior, fit
-from planewise.models.reliability import AS_TRAINED, LEAST, RAW, ClassReliability, brier, reliability_of
+from planewise.models.reliability import AS_TRAINED, LEAST, ClassReliability, reliability_of
 
 OPEN = Prior(0.0, 1e3, 0.0, 1e3)  # nothing is known before
 
@@ -60,36 +60,15 @@ def test_a_score_that_says_the_opposite_says_nothing():
 
 def test_too_few_slices_say_nothing():
     there = np.arange(20) < LEAST - 1
-    zeros, patients = np.zeros(20), np.arange(20) % 4
-    assert reliability_of(zeros, zeros, there, zeros, patients) is None
-    assert reliability_of(zeros, zeros, ~there, zeros, patients) is None
+    zeros = np.zeros(20)
+    assert reliability_of(zeros, zeros, there, zeros) is None
+    assert reliability_of(zeros, zeros, ~there, zeros) is None
     enough = np.arange(20) < LEAST
-    known = reliability_of(np.where(enough, 2.0, -2), np.full(20, 0.5), enough, np.where(enough, 0.8, 0), patients)
+    known = reliability_of(np.where(enough, 2.0, -2), np.full(20, 0.5), enough, np.where(enough, 0.8, 0))
     assert (known.with_class, known.without) == (LEAST, 20 - LEAST)
     assert known.presence.share(2) > 0.85
     assert 0.7 < known.dice.share(0.5) < 0.8  # drawn towards 2 IoU / (1 + IoU)
     assert ClassReliability.model_validate(known.model_dump()) == known
-
-
-def test_a_brier_score_by_hand():
-    """Probabilities 1/2 and 3/4 of a class that is in the first slice only: (1/4 + 9/16) / 2."""
-    assert brier(RAW, np.array([0.0, math.log(3)]), np.array([1.0, 0.0])) == pytest.approx(0.40625)
-
-
-def presence_of(scores, there, patients):
-    half = np.full(len(scores), 0.5)
-    return reliability_of(np.array(scores), half, np.array(there), half, np.array(patients)).presence
-
-
-def test_a_curve_of_presence_must_be_better_on_patients_that_it_was_not_fitted_to():
-    """The score says 1/2 (Brier score 1/4). One patient has the class in all slices, one in none: a curve of one of
-    them is wrong on the other, (1 - p)^2 > 1/4 for p < 1/2. If both have it in 3 slices of 4, a curve is right."""
-    opposite = [True] * 8 + [False] * 8
-    assert presence_of([0.0] * 16, opposite, [0] * 8 + [1] * 8) == RAW
-    alike = [True, True, True, False] * 16
-    curve = presence_of([0.0] * 64, alike, [0] * 32 + [1] * 32)
-    assert 0.7 < curve.share(0.0) < 0.75
-    assert presence_of([0.0] * 64, alike, [0] * 64) == RAW  # of one patient nothing can be left out
 
 
 def test_a_curve_that_falls_or_is_no_number_is_refused():
