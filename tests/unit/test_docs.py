@@ -12,6 +12,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+import planewise
 from planewise.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,11 @@ def test_every_page_is_in_the_menu():
     menu = re.findall(r"^(?:.+ <)?([\w/]+)>?$", "\n".join(_blocks(ROOT / "docs" / "index.md", "{toctree}")), re.M)
     pages = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in PAGES[1:]}
     assert sorted(menu) == sorted(pages - {"index"})
+
+
+def test_every_name_is_in_the_python_reference():
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.M)) == sorted(planewise.__all__)
 
 
 def test_every_picture_is_in_the_gallery():
