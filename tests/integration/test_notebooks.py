@@ -44,13 +44,6 @@ def free_port() -> str:
         return str(one.getsockname()[1])
 
 
-def copy_demo(source: Path, target: Path) -> None:
-    """Copy the demo from a folder into another, with a model that names the copy of its weights, as if made there."""
-    shutil.copytree(source / "demo", target / "demo")
-    model = target / "demo" / "Dataset000_Phantom_model" / "Demo.yaml"
-    model.write_text(model.read_text("utf-8").replace(str(source), str(target)), "utf-8")
-
-
 def mistakes(path: Path, folder: Path) -> list[str]:
     """Run a notebook in a folder, and return which of its cells failed or did not print what they show."""
     shown = jupytext.read(path)
@@ -78,6 +71,6 @@ def test_every_notebook_runs_by_itself_and_prints_what_it_shows(tmp_path, monkey
         folder = tmp_path / "folders" / page
         folder.mkdir(parents=True)
         if "demo" in made_earlier(page):
-            copy_demo(tmp_path / "folders" / "start", folder)
+            shutil.copytree(tmp_path / "folders" / "start" / "demo", folder / "demo")
         wrong += mistakes(tmp_path / "notebooks" / f"{page}.ipynb", folder)
     assert not wrong, "\n".join(wrong)
