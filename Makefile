@@ -37,9 +37,9 @@ bench: install
 docs: install
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
-# The commands of docs/ with their output, on synthetic data: about 3 CPU minutes.
+# The commands of docs/ with their output, on synthetic data, in a shell and as notebooks: about 7 CPU minutes.
 tutorials: install
-	$(PYTEST) tests/integration/test_tutorials.py
+	$(PYTEST) tests/integration/test_tutorials.py tests/integration/test_notebooks.py
 
 # The pictures of README and docs/, from both demos; needs Chromium.
 pictures: install

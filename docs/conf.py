@@ -4,8 +4,6 @@ import re
 import sys
 from pathlib import Path
 
-import planewise
-
 sys.path.insert(0, str(Path(__file__).parent))
 import notebooks
 
@@ -13,13 +11,15 @@ project = "planewise"
 author = copyright = "The planewise developers"
 release = re.search(r'^version = "(.+)"', (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"), re.M)[1]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build", "_notebooks", "_pictures"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
-autodoc_member_order = "alphabetical"
-autodoc_default_options = {"members": ", ".join(planewise.__all__), "imported-members": True}
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
 autodoc_typehints = "description"
+copybutton_prompt_text = r"\$ |> ?"  # of console blocks: commands are copied, without what they print
+copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = f"planewise {release}"
@@ -30,11 +30,15 @@ html_copy_source = False
 
 
 def setup(app):
-    """Offer each tutorial as a notebook too."""
+    """Offer each tutorial as a notebook too, and link the pages that docstrings name."""
 
     def add_link(app, page, source):
         if page in notebooks.pages():
             source[0] = notebooks.with_download(page, source[0])
 
+    def link_pages(app, what, name, obj, options, lines):
+        lines[:] = [re.sub(r"docs/(\w+)\.md", r":doc:`\1`", line) for line in lines]
+
     app.connect("builder-inited", lambda app: notebooks.write_notebooks())
     app.connect("source-read", add_link)
+    app.connect("autodoc-process-docstring", link_pages)

@@ -1,8 +1,8 @@
 """The tutorials as notebooks: made of the pages while the site is built, and offered at the top of each page.
 
 A ``console`` block becomes one cell of a shell with the commands alone; what the page shows of their output is the
-cell's output. A notebook stands by itself: its first cell makes what earlier pages made, unless it is there; pictures
-are within it, and links to other pages name the page.
+cell's output. A notebook stands by itself: its first cells have commands print as in a shell, and make what earlier
+pages made, unless it is there; pictures are within it, and links to other pages name the page.
 """
 
 import base64
@@ -27,6 +27,10 @@ EARLIER = {  # folders that pages use, and the commands of earlier pages that ma
     "results": "planewise mito predict --trained_model demo/Dataset000_Phantom_model/Demo.yaml --input volumes "
     "--output results",
 }
+# Jupyter asks programs for colours, which makes them take a cell for a terminal and draw their bars again and again. It
+# shows standard error, on which planewise prints its messages, apart from the rest.
+AS_IN_A_SHELL = "%env FORCE_COLOR=\n%alias_magic --cell bash script --params \"bash -c 'exec bash 2>&1'\""
+PRINTING = "This cell has the commands of the others print as in a shell:"
 SETUP = "What earlier pages made is made here, unless it is there already (the demo takes about one minute):"
 HEADER = "---\njupyter:\n  kernelspec:\n    display_name: Python 3\n    language: python\n    name: python3\n---\n\n"
 
@@ -63,11 +67,13 @@ def notebook(page: str) -> NotebookNode:
     """Return a page as a notebook."""
     path = DOCS / f"{page}.md"
     text = path.read_text("utf-8")
-    shown = [commands_and_output(block)[1] for block in CONSOLE.findall(text)]
+    shown = ["", *(commands_and_output(block)[1] for block in CONSOLE.findall(text))]
+    heading, rest = text.split("\n", 1)
+    first = f"{PRINTING}\n\n```python\n{AS_IN_A_SHELL}\n```\n"
     if setup := setup_of(page):
-        heading, rest = text.split("\n", 1)
-        text = f"{heading}\n\n{SETUP}\n\n```bash\n{setup}\n```\n{rest}"
+        first += f"\n{SETUP}\n\n```bash\n{setup}\n```\n"
         shown.insert(0, "")
+    text = f"{heading}\n\n{first}{rest}"
     text = CONSOLE.sub(lambda match: f"```bash\n{commands_and_output(match[1])[0]}\n```", text)
     text = re.sub(r"^```sh$", "```console", text, flags=re.M)  # examples that nobody's files fit: no cells
     made = jupytext.reads(HEADER + text, fmt="md")
@@ -99,10 +105,10 @@ def _stand_alone(cell: NotebookNode, folder: Path) -> None:
         cell.attachments = pictures
 
 
-def write_notebooks() -> None:
-    """Write all notebooks into the folder that the pages link to."""
+def write_notebooks(folder: Path = DOCS / FOLDER) -> None:
+    """Write all notebooks into a folder, by default the one that the pages link to."""
     for page in pages():
-        path = DOCS / FOLDER / f"{page}.ipynb"
+        path = folder / f"{page}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
         jupytext.write(notebook(page), path)
 

@@ -136,7 +136,7 @@ def run_cells(page: str, folder: Path) -> None:
     """Run the commands of a page's notebook, with the planewise of this Python."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for cell in notebook(page).cells:
-        if cell.cell_type == "code":
+        if cell.source.startswith("%%bash\n"):
             subprocess.run(
                 ["bash", "-e"],
                 input=cell.source.removeprefix("%%bash\n"),

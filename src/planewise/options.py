@@ -1,5 +1,6 @@
 """The common base of all commands' options."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -34,9 +35,10 @@ def _fits_file_systems(text: str) -> str:
 
 def _leads_somewhere(path: Path) -> None:
     try:
-        path.resolve()
-    except (OSError, RuntimeError):  # the type depends on the version of Python
-        raise ValueError("is a link that leads to itself") from None
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError("is a link that leads to itself") from None
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,7 @@
 """What README and docs/ name exists: tests, commands, options, messages, and code that is Python."""
 
 import ast
+import json
 import re
 import shlex
 import tomllib
@@ -8,10 +9,12 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+import planewise
 from planewise.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +112,11 @@ def test_every_page_is_in_the_menu():
     assert sorted(menu) == sorted(pages - {"index"})
 
 
+def test_every_name_is_in_the_python_reference():
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.M)) == sorted(planewise.__all__)
+
+
 def test_every_picture_is_in_the_gallery():
     shown = re.findall(r"\(images/([^)]+)\)", (ROOT / "docs" / "gallery.md").read_text("utf-8"))
     assert sorted(shown) == sorted(path.name for path in (ROOT / "docs" / "images").iterdir())
@@ -120,6 +128,36 @@ def test_one_version():
     assert citation["version"] == project["version"]
     assert citation["license"] == project["license"]
     assert (ROOT / "CHANGELOG.md").read_text("utf-8").startswith(f"# Changelog\n\n## {project['version']}")
+
+
+def test_the_citation_is_in_the_citation_file_format():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    schema = json.loads((ROOT / "tests" / "reference" / "cff-1.2.0.json").read_text("utf-8"))
+    jsonschema.validate(json.loads(json.dumps(citation, default=str)), schema)  # str: of dates
+    with pytest.raises(jsonschema.ValidationError, match="authors"):
+        jsonschema.validate({key: citation[key] for key in citation if key != "authors"}, schema)
+
+
+def test_the_dockerfile_installs_what_there_is():
+    lines = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ").splitlines()
+    copied = [shlex.split(line)[1:-1] for line in lines if line.startswith("COPY ")]
+    copied = [name for names in copied for name in names]
+    assert all((ROOT / name).exists() for name in copied)
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").split()
+    assert not {Path(name).parts[0] for name in copied} & set(ignored)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {"pyproject.toml", "README.md", *project["license-files"], "src"} <= set(copied)  # what the build reads
+    installed = [shlex.split(line) for line in lines if line.startswith("RUN pip install ")]
+    extras = [re.findall(r"\w+", word) for words in installed for word in words if word.startswith(".[")]
+    assert len(extras) == 1
+    assert set(extras[0]) <= set(project["optional-dependencies"])
+    pinned = [name for words in installed for name in re.findall(r"\^(\w+)==", " ".join(words))]
+    constraints = (ROOT / "constraints.txt").read_text("utf-8")
+    assert pinned
+    assert all(len(re.findall(rf"^{name}==", constraints, re.M)) == 1 for name in pinned)
+    started = [json.loads(line.removeprefix("ENTRYPOINT ")) for line in lines if line.startswith("ENTRYPOINT ")]
+    assert started == [["planewise"]]
+    assert "planewise" in project["scripts"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])  # those of docs/ are checked when the site is built

@@ -5,6 +5,7 @@ import re
 import nbformat
 import pytest
 from notebooks import (
+    AS_IN_A_SHELL,
     CELL_SECONDS,
     CONSOLE,
     DOCS,
@@ -24,7 +25,7 @@ def text(page):
 
 def test_every_tutorial_is_a_notebook():
     index = (DOCS / "index.md").read_text("utf-8")
-    assert set(re.findall(r"^(tutorials/\w+)$", index, re.M)) | {"start"} == set(pages())
+    assert set(re.findall(r"<(tutorials/\w+)>$", index, re.M)) | {"start"} == set(pages())
 
 
 @pytest.mark.parametrize("page", pages())
@@ -34,6 +35,7 @@ def test_a_notebook_holds_the_commands_of_its_page_and_what_they_print(page):
     assert made.metadata.execution.timeout == CELL_SECONDS
     blocks = [commands_and_output(block) for block in CONSOLE.findall(text(page))]
     code = [cell for cell in made.cells if cell.cell_type == "code"]
+    assert code.pop(0).source == AS_IN_A_SHELL
     if setup_of(page):
         assert code.pop(0).source == f"%%bash\n{setup_of(page)}"
     assert [cell.source for cell in code] == [f"%%bash\n{commands}" for commands, _ in blocks]

@@ -454,5 +454,5 @@ def test_a_format_that_is_not_written_is_refused(tmp_path):
 
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["labels"] = np.ones((4, 4, 4), np.uint8)
-    with pytest.raises(PlanewiseError, match="is of a format that is not written"):
+    with pytest.raises(PlanewiseError, match="is in a format that cannot be written"):
         Corrections(tmp_path / "a.h5")

@@ -97,7 +97,7 @@ def test_a_version_1_dataset_is_named(folder):
         ("[]", "JSON object"),
         (json.dumps({**META, "file_ending": ".jpg"}), r"\.jpg"),
         (json.dumps({**META, "channel_names": "EM"}), "channel_names is 'EM'"),
-        ('{"a": ' * 5000 + "1" + "}" * 5000, "nested too deeply"),
+        ('{"a": ' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
         (json.dumps({**META, "name": "\ud800"}), "lone surrogate"),
         (json.dumps({**META, "labels": {"x": 10**30}}), "labels: x is 1000.*up to 65535"),
         (json.dumps({**META, "labels": {"x": 1e30}}), "labels: x is 1e.30"),
