@@ -47,7 +47,7 @@ from planewise.volumes.labels import read_labels
 
 SCORES = {"F1@50": "f1_50", "F1@75": "f1_75", "PQ": "pq_50", "IoU": "voxel_iou"}
 MISTAKES = {"merges": "merge", "splits": "split"}
-AS_PUBLISHED: dict[str, object] = {"min_agreement": None, "repair": None}  # how planes become objects
+AS_PUBLISHED: dict[str, object] = {"min_agreement": None, "repair": None, "extend": None}  # how planes become objects
 AVERAGING = LittleData(weight_averaging=0.998)
 
 
@@ -64,9 +64,9 @@ PARTS = {
     "network": Part({"little_data": None} | AS_PUBLISHED),  # the U-Net alone
     "averaged": Part({"little_data": AVERAGING} | AS_PUBLISHED),
     "varied": Part(AS_PUBLISHED),  # crops filled, bent and as from other microscopes
-    "agreed": Part({"repair": None}),  # and what planes do not agree on left out
-    "all": Part({}),  # and what one plane merged cut
-    "extended": Part({"extend": True}),  # and objects extended into what one plane gives them, which is not kept
+    "agreed": Part({"repair": None, "extend": None}),  # and what planes do not agree on left out
+    "cut": Part({"extend": None}),  # and what one plane merged cut
+    "all": Part({}),  # and objects extended into what one plane gives them
 }
 
 

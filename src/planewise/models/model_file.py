@@ -165,7 +165,7 @@ class ModelFile(BaseModel):
     min_agreement: float | None = Field(None, ge=0, le=1)  # see ``consensus.consensus``; None: 0, as published
     object_sizes: ObjectSizes | None = None  # None: not known, and the least size of objects is the published one
     repair: bool | None = None  # whether merged objects are cut, see ``repair.cut_merged``; None: no, as published
-    extend: bool | None = None  # whether objects get voxels of one plane, see ``extension``; None: no, as published
+    extend: bool | None = None  # whether prediction extends objects, see ``extension``; None: no, as published
     calibration: Calibration | None = None  # None: not known, and objects have no confidence
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None

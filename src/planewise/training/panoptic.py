@@ -154,7 +154,6 @@ class PanopticTask:
             min_size=published if sizes is None else sizes.least(None, published),
             min_agreement=self.model.min_agreement or 0.0,
             repair=bool(self.model.repair),
-            extend=bool(self.model.extend),
             things=() if self.several is None else self.several.kinds,
         )
         return NetworkPredictor(network, half), slices, grouping

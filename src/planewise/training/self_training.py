@@ -5,8 +5,6 @@ of the object; voxels that no plane has are background; all others are unknown. 
 reveal objects that cannot be trusted. (Self-training goes back to Scudder 1965, doi:10.1109/TIT.1965.1053799.)
 """
 
-from dataclasses import replace
-
 import numpy as np
 from scipy import ndimage
 
@@ -34,7 +32,7 @@ def labeller(
         of_planes = objects_of_planes(predictor, as_shares(image), planes, slices, grouping)
         if len(of_planes) < 2:
             return painted
-        (fused,) = fuse_classes(of_planes, VOTE, replace(grouping, extend=False))  # one plane alone is not trusted
+        (fused,) = fuse_classes(of_planes, VOTE, grouping)
         anything = np.zeros(painted.shape, bool)
         for (objects,) in of_planes:
             anything |= objects[...] > 0

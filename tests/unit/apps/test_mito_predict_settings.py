@@ -36,11 +36,9 @@ def test_published_is_all_of_it_and_refuses_what_says_otherwise():
     assert grouping_of(asked) == GroupingOptions()
     assert asked.pixel_vote_thr == 2
     of_model = grouping_of(settled(MitoPredict(**FILES), model))
-    assert (of_model.min_agreement, of_model.repair, of_model.extend) == (0.2, True, False)
+    assert (of_model.min_agreement, of_model.repair, of_model.extend) == (0.2, True, True)
     several = PanopticClasses({1: "mito", 2: "er"}, (1,))
-    extending = model.model_copy(update={"extend": True})
-    assert grouping_of(settled(MitoPredict(**FILES), extending)).extend
-    assert not grouping_of(settled(MitoPredict(**FILES), extending.with_classes(several)), several).extend
+    assert not grouping_of(settled(MitoPredict(**FILES), model.with_classes(several)), several).extend
     with pytest.raises(PlanewiseError, match=r"^--extend on: is for a model of one class"):
         settled(MitoPredict(**FILES, extend="on"), model.with_classes(several))
     for name, value in (("min_size", 50), ("min_agreement", 0.2), ("repair", "on"), ("confidence_thr", 0.3)):
