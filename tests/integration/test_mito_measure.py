@@ -326,6 +326,6 @@ def test_the_ignore_label_is_no_object(tmp_path, capsys):
     for folder in ("labelsTs", "instancesTs"):
         write_labels(tmp_path / folder / "a.tiff", Volume(np.minimum(labels_of(0), 2), SPACING, "nm"))
     assert measure(tmp_path / "labelsTs", "--output", tmp_path / "o") == 1
-    assert "its value 2 is the ignore label" in " ".join(capsys.readouterr().out.split())
+    assert "the value 2 is the ignore label" in " ".join(capsys.readouterr().out.split())
     assert measure(tmp_path / "instancesTs", "--output", tmp_path / "o") == 0
     assert "ignored voxels" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.options import printable
 from planewise.progress import say, say_once
 from planewise.volumes.channel_numbers import channels_named, is_channel
-from planewise.volumes.files import volumes_in
+from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.image_sequence import SLICES
@@ -71,11 +71,24 @@ def channel_number(path: Path) -> int | None:
 
 
 def channel_within(path: Path | Series, channel: int | None) -> int | None:
-    """Return which channel of the image at ``path`` is meant by ``--channel``: None where its name says it already."""
+    """Return which channel within the image at ``path`` is meant by ``--channel``; None if its name says it already.
+
+    If it is not known whether the number in its name is a channel's, it is not where the image has that channel within.
+    """
     if not channel or not isinstance(path, Path):
         return channel
     name = _Name.of(path)
-    return None if name.number == channel and name.channel is not False else channel
+    if name.number != channel or name.channel is False:
+        return channel
+    return channel if name.channel is None and _has_within(path, channel) else None
+
+
+def _has_within(path: Path, channel: int) -> bool:
+    try:
+        open_volume(path, channel)
+    except PlanewiseError:
+        return False
+    return True
 
 
 def numbered_cases(predictions: Iterable[Path], truths: Iterable[Path]) -> set[str]:
@@ -145,10 +158,15 @@ def group_by_case(
         if name.number and name.channel is None and name.full not in known and name.stem not in known
     }
     alike = Counter(name.case for name in unclear.values())
-    used = {name.number for name in names.values() if name.channel} | {channel}
+    used = {name.number for name in names.values() if name.channel}
     groups: dict[str, list[Path]] = {}
     for path in files:
-        is_channel = path in unclear and (alike[names[path].case] > 1 or names[path].number in used)
+        number = names[path].number
+        is_channel = path in unclear and (
+            alike[names[path].case] > 1
+            or number in used
+            or (number == channel and channel_within(path, channel) is None)
+        )
         groups.setdefault(names[path].case if is_channel else case_name(path, known, labels), []).append(path)
     return groups
 

@@ -20,6 +20,7 @@ from planewise.data.case import (
     refuse_names_of_planes,
 )
 from planewise.errors import PlanewiseError
+from planewise.volumes.files import open_volume
 
 
 def paths(*names):
@@ -150,6 +151,14 @@ def test_an_image_given_in_another_spelling_than_its_folders(tmp_path, monkeypat
     decomposed.hardlink_to(composed)
     monkeypatch.setattr(Path, "iterdir", lambda folder: iter([decomposed]))  # as a Mac lists it
     assert cases_in(composed) == ({"Ö_0001": composed}, [])
+
+
+def test_a_number_is_no_channel_where_the_image_has_that_channel_within(tmp_path):
+    path = tmp_path / "cell_0001.ome.tif"
+    tifffile.imwrite(path, np.zeros((4, 5, 6, 7), np.uint8), metadata={"axes": "CZYX"})
+    for channel in range(4):
+        assert cases_in(tmp_path, channel=channel) == ({"cell_0001": path}, [])
+        assert open_volume(path, channel_within(path, channel)).shape == (5, 6, 7)
 
 
 def test_only_0000_is_left_out_of_the_names_of_labels():
