@@ -39,7 +39,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _postponed(number: int, frame: FrameType | None) -> bool:
-    """Whether a signal came while a kernel was compiled, and comes again: what is raised into LLVM's calls is lost."""
+    """Send a signal again later if it came while LLVM compiled, where an exception would be lost; return whether."""
     while frame is not None:
         if frame.f_code.co_name in CALLED_BY_LLVM:
             again = threading.Timer(SOON, os.kill, (os.getpid(), number))

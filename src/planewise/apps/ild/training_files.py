@@ -64,7 +64,7 @@ def _moments(segmenter: BoxSegmenter, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: float) -> None:
-    """Have ``weights`` know what their scores are worth, and what they were trained on, by the prepared patients."""
+    """Add to ``weights`` the calibration of their scores and what they were trained on, from the prepared patients."""
     trained_on, held_out = (sorted(npz_folder(work, part).glob("*.npz")) for part in ("train", "valid"))
     weights.seen = seen_in(segmenter, trained_on, held_out)
     if weights.seen is None:
