@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -151,6 +152,17 @@ def test_names_of_another_program_that_fit_no_image(tmp_path, capsys):
     assert measure(*words) == 1
     assert "holds no image of case s2_cp_masks; there are s1, s2" in " ".join(capsys.readouterr().out.split())
     assert [row["case"] for row in rows(tmp_path / "out" / "volumes.csv")] == ["s1"]
+
+
+def test_labels_that_end_in_numbers_and_one_channel_of_their_images(tmp_path, capsys):
+    for number, case in enumerate(("pat_0001", "pat_0002")):
+        write_case(tmp_path, case, number)
+        shutil.copy(tmp_path / "images" / f"{case}_0000.tiff", tmp_path / "images" / f"{case}_0001.tiff")
+    assert measure(tmp_path / "labels", "--image", tmp_path / "images", "--channel", 0, "--output", tmp_path / "a") == 0
+    assert {row["case"] for row in rows(tmp_path / "a" / "objects.csv")} == {"pat_0001", "pat_0002"}
+    label, image = tmp_path / "labels" / "pat_0001.tiff", tmp_path / "images" / "pat_0001_0001.tiff"
+    assert measure(label, "--image", image, "--output", tmp_path / "b") == 0
+    assert rows(tmp_path / "b" / "objects.csv")[0]["mean_intensity"]
 
 
 def test_without_a_unit_columns_are_in_voxels(tmp_path, capsys):
@@ -314,6 +326,6 @@ def test_the_ignore_label_is_no_object(tmp_path, capsys):
     for folder in ("labelsTs", "instancesTs"):
         write_labels(tmp_path / folder / "a.tiff", Volume(np.minimum(labels_of(0), 2), SPACING, "nm"))
     assert measure(tmp_path / "labelsTs", "--output", tmp_path / "o") == 1
-    assert "its value 2 is the ignore label" in " ".join(capsys.readouterr().out.split())
+    assert "the value 2 is the ignore label" in " ".join(capsys.readouterr().out.split())
     assert measure(tmp_path / "instancesTs", "--output", tmp_path / "o") == 0
     assert "ignored voxels" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
 
 def _by_case(path: Path, option: str, labels: bool) -> dict[str, Path]:
     if labels:
-        groups = group_by_case(label_volumes_at(path, option))
+        groups = group_by_case(label_volumes_at(path, option), labels=True)
         several = [name for name, files in groups.items() if len(files) > 1]
         if several:
             listed = ", ".join(file.name for file in groups[several[0]])

@@ -11,7 +11,7 @@ from planewise.audit.plan import PLAN, Plan, read_plan
 from planewise.correction.doubts import doubtful_items, doubts, planes_of
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
-from planewise.data.case import PREDICTED, cases_in, group_by_case, label_volumes_at, plane_of
+from planewise.data.case import PREDICTED, case_name, cases_in, group_by_case, is_volume, label_volumes_at, plane_of
 from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
@@ -44,7 +44,7 @@ def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
     """Return the label volumes by case; for an audit plan, the items' label volumes by item name."""
     if plan is not None:
         return {item.name: result / LABELS / f"{item.name}{plan.case(item.case).ending}" for item in plan.items}
-    groups = group_by_case(label_volumes_at(result))
+    groups = group_by_case(label_volumes_at(result), labels=True)
     groups = {name: files for name, files in groups.items() if plane_of(name) not in groups}
     if several := [name for name, files in groups.items() if len(files) > 1]:
         listed = ", ".join(file.name for file in groups[several[0]])
@@ -57,7 +57,10 @@ def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
 def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> dict[str, Path | Series]:
     """Return the image of each case that has one: the given one, or the one in the manifest beside the results."""
     if options.image is not None:
-        given, _ = cases_in(options.image, options.channel or 0, "auto")
+        if is_volume(options.image, "--image"):
+            given = {case_name(options.image): options.image}
+        else:
+            given, _ = cases_in(options.image, options.channel or 0, "auto")
         if len(volumes) == 1 and len(given) < 2:  # whatever its name; a folder may be one DICOM series
             return {name: next(iter(given.values()), options.image) for name in volumes}
         chosen = {name: given[name] for name in volumes if name in given}

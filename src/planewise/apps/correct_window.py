@@ -219,9 +219,9 @@ class CorrectionWidget(CorrectionPanel):
         path = None if layer is None else layer.source.path
         if path is None:
             raise PlanewiseError("select a layer that was opened from a label file")
-        self.volumes[case_name(Path(path))] = Path(path)
+        self.volumes[case_name(Path(path), labels=True)] = Path(path)
         layer.visible = False
-        self.open_case(case_name(Path(path)))
+        self.open_case(case_name(Path(path), labels=True))
 
     def close_case(self) -> None:
         """Save and close the case."""

@@ -54,8 +54,8 @@ def label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]
     for path in paths:
         inside = label_volumes_at(path)
         if len(inside) > 1:
-            names = {case_name(file) for file in inside}
-            planes = [file for file in inside if plane_of(case_name(file)) in names]
+            names = {case_name(file, labels=True) for file in inside}
+            planes = [file for file in inside if plane_of(case_name(file, labels=True)) in names]
             if planes:
                 say(f"{path}: {', '.join(file.name for file in planes)} are results of single planes: not measured")
             inside = [file for file in inside if file not in planes]
@@ -68,11 +68,12 @@ def label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]
 def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Problem]) -> list[Sources]:
     """Return the cases with their files; a case without its image or a reference becomes a problem."""
     images: dict[str, Path] = {}
-    if options.image is not None:
+    if options.image is not None and is_volume(options.image, "--image"):
+        name = next(iter(volumes)) if len(volumes) == 1 else case_name(options.image)  # of one case, whatever its name
+        images = {name: options.image}
+    elif options.image is not None:
         images, wrong = cases_in(options.image, options.channel)
         problems += wrong
-        if len(volumes) == 1 and list(images.values()) == [options.image]:  # given by its own path, whatever its name
-            images = dict(zip(volumes, images.values()))
     references = dict(_reference(text) for text in options.reference)
     cases = []
     for name, path in volumes.items():

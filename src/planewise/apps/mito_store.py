@@ -4,7 +4,7 @@ from planewise.apps.mito_case import VolumeToPredict, write_class_names
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_out_of_core import Unfinished, remove_work, segment_out_of_core
 from planewise.apps.mito_predict_settings import decisive, settled
-from planewise.data.case import cases_in
+from planewise.data.case import case_name, cases_in, is_volume
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run
 from planewise.device import choose_device, choose_precision
@@ -75,7 +75,9 @@ def segment_store(options: MitoPredict) -> None:
 
 
 def _only_case(options: MitoPredict) -> str:
-    """Return the name of the only case in ``options.input``. Raises PlanewiseError if it is not one volume."""
+    """Return the name of the case that ``options.input`` is. Raises PlanewiseError if it is not one volume."""
+    if is_volume(options.input, "--input"):
+        return case_name(options.input)
     images, problems = cases_in(options.input, options.channel, options.sequence)
     if [options.input] != list(images.values()):
         if problems or not images:

@@ -81,7 +81,7 @@ def _of_dataset(folder: Path, options: View, splits: tuple[str, ...] = SPLITS) -
 
 def _of_results(folder: Path, options: View) -> Shown:
     """Return a case of a folder of results, with its image and truth if they are known."""
-    results = group_by_case(label_volumes_in(folder))
+    results = group_by_case(label_volumes_in(folder), labels=True)
     case = _choose([name for name in results if plane_of(name) not in results], options, folder)
     return _of_result(case, file_of_case(case, folder, "label volume"))
 
@@ -92,7 +92,7 @@ def _of_volume(path: Path, options: View) -> Shown:
         images = path if _is_images(path) else path.parent
         return _of_dataset(images.parent, _for_case(path, options), (images.name.removeprefix(IMAGES),))
     if _is_result(path):
-        return _of_result(case_name(path), path)
+        return _of_result(case_name(path, labels=True), path)
     if not options.labels:
         say(f"{path}: is shown as an image, since nothing marks it as labels; --labels PATH shows labels")
     return Shown(case_name(path) if ending_of(path) else path.name, path, None)
@@ -144,7 +144,7 @@ def _truth_of(case: str, dataset: Path, splits: tuple[str, ...]) -> Path | None:
 
 def _if_there(case: str, folder: Path) -> Path | None:
     """Return the file of a case in a folder, None if it has none. Raises PlanewiseError if it has several."""
-    if not folder.is_dir() or case not in group_by_case(label_volumes_in(folder), {case}):
+    if not folder.is_dir() or case not in group_by_case(label_volumes_in(folder), {case}, labels=True):
         return None
     return file_of_case(case, folder, "volume")
 
@@ -222,7 +222,7 @@ def _method_of(path: Path, case: str) -> str:
     """Return the name of a method: the name of its file, or of its folder if the file is named after the case."""
     if path.is_dir() and not ending_of(path):
         return path.resolve().name.removeprefix(PREDICTED)
-    name = case_name(path)
+    name = case_name(path, labels=True)
     return path.resolve().parent.name.removeprefix(PREDICTED) if name == case else name
 
 

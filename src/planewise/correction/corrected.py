@@ -23,7 +23,7 @@ def corrected_volumes(result: Path) -> dict[str, Path]:
     Results of single planes are left out if the fused result lies beside them. Raises PlanewiseError if
     there is none, or a journal is damaged.
     """
-    groups = group_by_case(label_volumes_at(result, "--corrections"))
+    groups = group_by_case(label_volumes_at(result, "--corrections"), labels=True)
     groups = {name: paths for name, paths in groups.items() if plane_of(name) not in groups}
     journals = [
         (name, path, journal)

@@ -21,7 +21,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.options import printable
 from planewise.progress import say, say_once
 from planewise.volumes.channel_numbers import channels_named, is_channel
-from planewise.volumes.files import volumes_in
+from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.image_sequence import SLICES
@@ -54,12 +54,13 @@ class Case:
 # ---- names
 
 
-def case_name(path: Path, known: Collection[str] = ()) -> str:
+def case_name(path: Path, known: Collection[str] = (), labels: bool = False) -> str:
     """Return the case that a file belongs to: its name without ending, channel number, ``_pred`` and ``_consensus``.
 
-    ``known``: case names to keep unchanged: if PAT_0001 is one, its ``_0001`` is not a channel number.
+    ``known``: case names to keep unchanged: if PAT_0001 is one, its ``_0001`` is not a channel number. ``labels``: the
+    file holds labels, which have no channels: only ``_0000`` is left out, as some programs copy it from the image.
     """
-    name = _Name.of(path)
+    name = _Name.of(path, labels)
     return next((text for text in (name.stem, name.full) if text in known), name.case if name.channel else name.full)
 
 
@@ -70,11 +71,24 @@ def channel_number(path: Path) -> int | None:
 
 
 def channel_within(path: Path | Series, channel: int | None) -> int | None:
-    """Return the channel of the image at ``path`` that ``--channel`` selects: None if its name states the channel."""
+    """Return which channel within the image at ``path`` is meant by ``--channel``; None if its name says it already.
+
+    If it is not known whether the number in its name is a channel's, it is not where the image has that channel within.
+    """
     if not channel or not isinstance(path, Path):
         return channel
     name = _Name.of(path)
-    return None if name.number == channel and name.channel is not False else channel
+    if name.number != channel or name.channel is False:
+        return channel
+    return channel if name.channel is None and _has_within(path, channel) else None
+
+
+def _has_within(path: Path, channel: int) -> bool:
+    try:
+        open_volume(path, channel)
+    except PlanewiseError:
+        return False
+    return True
 
 
 def numbered_cases(predictions: Iterable[Path], truths: Iterable[Path]) -> set[str]:
@@ -102,8 +116,8 @@ class _Name:
 
     Bytes that are not UTF-8 are escaped, so that a table can show the name of a case whose files are refused.
 
-    ``full``: without the endings of results; ``case``: also without a number of four digits at its end; ``number``:
-    that number; ``channel``: whether it is nnU-Net's channel number, see ``is_channel``.
+    ``full``: without what programs call their results; ``case``: without a number of four digits at its end either;
+    ``number``: that; ``channel``: whether it is nnU-Net's channel number, see ``is_channel``; of ``labels`` only 0 is.
     """
 
     stem: str
@@ -113,7 +127,7 @@ class _Name:
     channel: bool | None = None
 
     @classmethod
-    def of(cls, path: Path) -> "_Name":
+    def of(cls, path: Path, labels: bool = False) -> "_Name":
         stem = unicodedata.normalize("NFC", printable(stem_of(path)))
         match = _NAME.fullmatch(stem)
         if match is None:
@@ -122,33 +136,38 @@ class _Name:
         full, case, digits = match.group("full", "case", "channel")
         if digits is None:
             return cls(stem, case, case)
-        return cls(stem, full, case, int(digits), is_channel(path, digits))
+        return cls(stem, full, case, int(digits), int(digits) == 0 if labels else is_channel(path, digits))
 
 
 # ---- files of cases
 
 
 def group_by_case(
-    paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None
+    paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None, labels: bool = False
 ) -> dict[str, list[Path]]:
     """Return all files of each case; see ``case_name``.
 
-    Where nothing states whether numbers are channel numbers, they are assumed to be if several files differ only in
-    them (these files then belong to one case), or if they are the numbers of other cases' channels, or ``channel``.
+    Where it is not known whether the number in an image's name is a channel's, it is taken for one if it is
+    ``channel``, if a channel of another case has the same number, or if several files differ only in their numbers.
     """
     files = list(paths)
-    names = {path: _Name.of(path) for path in files}
+    names = {path: _Name.of(path, labels) for path in files}
     unclear = {
         path: name
         for path, name in names.items()
         if name.number and name.channel is None and name.full not in known and name.stem not in known
     }
     alike = Counter(name.case for name in unclear.values())
-    used = {name.number for name in names.values() if name.channel} | {channel}
+    used = {name.number for name in names.values() if name.channel}
     groups: dict[str, list[Path]] = {}
     for path in files:
-        is_channel = path in unclear and (alike[names[path].case] > 1 or names[path].number in used)
-        groups.setdefault(names[path].case if is_channel else case_name(path, known), []).append(path)
+        number = names[path].number
+        is_channel = path in unclear and (
+            alike[names[path].case] > 1
+            or number in used
+            or (number == channel and channel_within(path, channel) is None)
+        )
+        groups.setdefault(names[path].case if is_channel else case_name(path, known, labels), []).append(path)
     return groups
 
 
@@ -163,23 +182,36 @@ def one_file_each(
 ) -> tuple[dict[str, Path], dict[str, Problem]]:
     """Return the file of each case, and a problem for each case with several files, none of which is used.
 
-    With ``channel``, the file with that number is used if several differ in it. ``labels``: the files are not images.
+    With ``channel``, the file with that number is taken if several differ in it. ``labels``: see ``case_name``.
     """
     chosen: dict[str, Path] = {}
-    refused = {}
-    for name, files in group_by_case(paths, known, channel).items():
-        wanted = [path for path in files if _channel_of(path, name) == channel] if channel is not None else files
-        number = _channel_of(files[0], name)
-        if channel is not None and len(files) == 1 and number not in (None, 0, channel):
-            refused[name] = Problem(str(files[0]), f"is of channel {number}, not of --channel {channel}")
-        elif len(files) == 1 or len(wanted) == 1:
-            chosen[name] = (files if len(files) == 1 else wanted)[0]
-        else:
-            refused[name] = Problem(str(files[0]), several_files(name, files, channel, labels))
+    refused: dict[str, Problem] = {}
+    for name, files in group_by_case(paths, known, channel, labels).items():
+        try:
+            chosen[name] = _one_of(name, files, channel)
+        except PlanewiseError as error:
+            refused[name] = Problem.of(files[0], error)
     return chosen, refused
 
 
-def several_files(case: str, files: list[Path], channel: int | None = None, labels: bool = False) -> str:
+def _one_of(case: str, files: list[Path], channel: int | None) -> Path:
+    """Return the file of ``case``, with several the one of ``channel``. Raises PlanewiseError if it is not clear."""
+    numbers = [_channel_of(path, case) for path in files]
+    if len(files) > 1:
+        if channel is None or None in numbers or numbers.count(channel) != 1:
+            raise PlanewiseError(several_files(case, files, channel))
+        return files[numbers.index(channel)]
+    if channel is not None and numbers[0] not in (None, 0, channel):
+        raise PlanewiseError(f"is of channel {numbers[0]}, not of --channel {channel}")
+    if channel is None and numbers[0] and _Name.of(files[0]).channel is None:
+        raise PlanewiseError(
+            f"seems to be of channel {numbers[0]}, as other files beside it are, and no {case}_0000 lies beside it: "
+            "choose with --channel N, or rename it if it is a separate image"
+        )
+    return files[0]
+
+
+def several_files(case: str, files: list[Path], channel: int | None = None) -> str:
     """Return the message about several files for one case, with the remedy."""
     message = f"several files for one case, {case}: {', '.join(path.name for path in files)}"
     numbers = {_channel_of(path, case) for path in files}
@@ -188,8 +220,6 @@ def several_files(case: str, files: list[Path], channel: int | None = None, labe
     message += "; _NNNN at the end of a name is nnU-Net's channel number: "
     if channel is not None:
         return f"{message}none of them is of --channel {channel}"
-    if labels:
-        return f"{message}labels have none; keep one, or rename the others"
     message += "choose with --channel N, or rename them if they are separate images"
     flat = all(ending_of(path) in SLICES for path in files)
     return f"{message}; slices of one volume belong in a separate folder" if flat else message
@@ -252,11 +282,11 @@ def lies_in(folder: Path, ending: str) -> bool:
 
 def file_of_case(case: str, folder: Path, what: str) -> Path:
     """Return the file of ``case`` in ``folder``; ``what`` names it in the error if there is not exactly one."""
-    files = group_by_case(label_volumes_in(folder), {case}).get(case, [])
+    files = group_by_case(label_volumes_in(folder), {case}, labels=True).get(case, [])
     if not files:
         raise PlanewiseError(f"{folder}: holds 0 files of case {case}; one {what} is needed")
     if len(files) > 1:
-        message = several_files(case, files, labels=True)
+        message = several_files(case, files)
         raise PlanewiseError(f"{folder}: holds {len(files)} files of case {case}; one {what} is needed: {message}")
     return files[0]
 
@@ -315,8 +345,11 @@ def cases_in(
 
 
 def image_alone(path: Path, channel: int | None) -> tuple[dict[str, Path], list[Problem]]:
-    """Return one image by its case; or, as for its folder, a problem if it may be either a channel or a separate
-    image: both results would have the same name."""
+    """Return the image at ``path`` by its case, for results that are named after the case.
+
+    Returns a problem instead, as for its folder, if its number may be a channel's: the results of a_0001 and of a_0002
+    would then both be called a.
+    """
     name = _Name.of(path)
     if name.number is None or channels_named(path):
         return {case_name(path): path}, []
@@ -325,17 +358,21 @@ def image_alone(path: Path, channel: int | None) -> tuple[dict[str, Path], list[
         for other in sorted(path.parent.iterdir())
         if ending_of(other) == ending_of(path) and _Name.of(other).number is not None
     ]
-    groups = group_by_case(numbered, channel=channel)
-    case = next(case for case, files in groups.items() if path in files)
-    if len(groups[case]) > 1 and name.number != channel:
-        other = "" if channel is None else f"is of channel {name.number}, not of --channel {channel}"
-        return {}, [Problem(str(path), other or several_files(case, groups[case]))]
+    if path not in numbered:  # given in another spelling than the folder's: upper case, or accents
+        numbered = [path, *(other for other in numbered if not (other.exists() and other.samefile(path)))]
+    case, files = next(group for group in group_by_case(numbered, channel=channel).items() if path in group[1])
+    try:
+        chosen = _one_of(case, files, channel)
+    except PlanewiseError as error:
+        return {}, [Problem.of(path, error)]
+    if chosen != path:
+        return {}, [Problem(str(path), f"is of channel {name.number}, not of --channel {channel}")]
     _say_numbers({case: path})
     return {case: path}, []
 
 
 def _say_numbers(images: dict[str, Path]) -> None:
-    """Print which images end in a number that is assumed to be part of their names."""
+    """Print for which images it is only assumed that the number at the end of the name is part of it."""
     for case, path in images.items():
         name = _Name.of(path)
         if name.number is not None and name.channel is None and case == name.full:

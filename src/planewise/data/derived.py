@@ -103,7 +103,7 @@ class Derived:
     def say_nothing_scored(self) -> None:
         """Say that nothing is written, since no case could be scored, and which files are of an earlier run."""
         left = [name for name in self._now.outputs if (self.folder / name).exists()]
-        kept = f"; {', '.join(left[:3])}{' ...' * (len(left) > 3)} there are of an earlier run" if left else ""
+        kept = f"; {', '.join(left[:3])}{' ...' * (len(left) > 3)} in it are from an earlier run" if left else ""
         say(f"{self.folder}: nothing is written, since no case could be scored{kept}")
 
     def _refuse_what_is_not_ours(self, name: str) -> None:

@@ -81,8 +81,10 @@ def _in_another_order(volume: Volume, other: Volume) -> str:
 
 
 def _say_other_order(volume: Volume, path: Path, other: Volume, other_path: Path | Series) -> None:
-    """Warn of axes that the two files name in another order, or that one names in another than z, y, x and the other
-    not at all, where sides are equal, so that shapes do not show that one of the names is wrong."""
+    """Warn if the files state different orders of axes and their shapes cannot show which is wrong.
+
+    A file that states none counts as z, y, x.
+    """
     orders = [each.stored_axes or "zyx" for each in (volume, other)]
     sides = [[each.shape["zyx".index(axis)] for axis in order] for each, order in zip((volume, other), orders)]
     if orders[0] == orders[1] or sides[0] != sides[1]:

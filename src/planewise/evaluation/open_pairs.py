@@ -103,7 +103,7 @@ def open_truth(
 ) -> Truth:
     """Open a case's truth, into memory if there is room in ``kept``; ``predictions``: those that it is compared with.
 
-    ``counted``: what semantic volumes hold as far as they were counted, which others join.
+    ``counted``: the voxel counts of semantic volumes counted before, to which those of this truth are added.
 
     Raises PlanewiseError if it cannot be read, or holds values that have no name.
     """

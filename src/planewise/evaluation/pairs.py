@@ -92,7 +92,7 @@ def pair_files(
     if len(volumes) == 1:
         raise PlanewiseError(f"{predictions} and {truths}: give two volumes or two folders")
     if volumes:
-        return [Pair(case_name(truths), predictions, truths, ignore_geometry=ignore_geometry)]
+        return [Pair(case_name(truths, labels=True), predictions, truths, ignore_geometry=ignore_geometry)]
     truth_files = label_volumes_in(truths)
     if not truth_files:
         raise PlanewiseError(without_labels(truths, "truth is {case}.tiff, .nii.gz, ..."))
@@ -101,7 +101,8 @@ def pair_files(
             raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
     known = numbered_cases(files, truth_files) | images_beside(truths).keys()
-    predicted, true = group_by_case(label_volumes_in(predictions), known), group_by_case(truth_files, known)
+    predicted = group_by_case(label_volumes_in(predictions), known, labels=True)
+    true = group_by_case(truth_files, known, labels=True)
     pairs = []
     for case in sorted(predicted.keys() | true.keys()):
         prediction, truth = predicted.get(case, []), true.get(case, [])
@@ -110,7 +111,7 @@ def pair_files(
         several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
         problem = ""
         if several:
-            problem = several_files(case, several, labels=True)
+            problem = several_files(case, several)
         elif not truth:
             problem = f"no truth {truths / case}.*"
         the_truth = truth[0] if len(truth) == 1 else None

@@ -8,6 +8,7 @@ from planewise.data.classes import LabelDefinition, holds_instances
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.input_checks import refuse_image
+from planewise.evaluation.open_pairs import Kept
 from planewise.evaluation.pairs import Pair, pair_files
 from planewise.volumes.labels import count_values, open_labels
 
@@ -35,6 +36,7 @@ def doubts_of_predictions(
             pairs = pair_files(folder, truth, methods.values(), ignore_geometry)
         except PlanewiseError as error:
             notes.append(str(error))
+            advance(name)
             continue
         missing = [pair.case for pair in pairs if pair.truth is not None and pair.prediction is None]
         if missing:
@@ -60,6 +62,7 @@ def _doubt(pair: Pair, labels: LabelDefinition) -> str:
     try:
         predicted = open_labels(pair.prediction)
         laid_on(predicted, pair.prediction, truth, pair.truth, pair.ignore_geometry)
+        predicted = Kept().read(predicted)
         note = refuse_image(predicted, pair.prediction)
         counts = count_values(predicted)
     except PlanewiseError as error:

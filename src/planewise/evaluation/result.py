@@ -56,10 +56,10 @@ class Benchmark:
         return list(dict.fromkeys([*(path for path in read if path is not None), *drawn]))
 
     def made_with(self) -> dict[str, Any]:
-        """Return what else decides on them, for the manifest beside the results.
+        """Return what else the scores depend on, for the manifest beside the results.
 
-        Of a dataset.json it is what names the values have that are scored, and which values have a name, for others
-        are refused; whatever else it says changes no score.
+        Of a dataset.json that is the names of the scored values, and which values have a name, since others are
+        refused; the rest of it changes no score.
         """
         pairs = [pair for of_method in self.methods.values() for pair in of_method]
         named = {value for pair in pairs if pair.semantic is not None for value in pair.semantic[1].values()}
@@ -73,8 +73,7 @@ class Benchmark:
 
 
 def _facts(pair: Pair) -> dict[str, Any]:
-    """Return what decides on the scores of a pair, by its paths; which values its semantic truth may hold is said once
-    for all."""
+    """Return what the scores of a pair depend on; the values that a semantic truth may hold are listed once for all."""
     facts = _without_unset(asdict(pair))
     return facts if pair.semantic is None else facts | {"semantic": pair.semantic[0]}
 

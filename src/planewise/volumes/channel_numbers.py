@@ -1,29 +1,40 @@
 """nnU-Net's channel numbers, ``_0000``, ``_0001``, ..., at the end of an image's name; others belong to the name."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.json_files import read_json
 
+IMAGES = ("imagesTr", "imagesTs")  # folders of a dataset, whose channels dataset.json names
+_LABELS = re.compile(r"(labels|instances|painted)T[rs]|imagesTs_.+")  # its truth, and predictions of its methods
+
 
 def is_channel(path: Path, digits: str) -> bool | None:
     """Whether the four ``digits`` in the name of ``path`` are a channel number, and not part of the name.
 
-    True for 0000, for channels named in the dataset.json above the folder, and for numbers beside {case}_0000. For
-    others False if that dataset.json names channels, and None if nothing decides it.
+    0000 is. In a dataset's folders of labels no other number is. Elsewhere a number is if {case}_0000 lies beside, or
+    if dataset.json names it as a channel of the dataset's images; False if that names only others. None: not known.
     """
     number = int(digits)
     before, _, after = path.name.rpartition(f"_{digits}")
-    if number == 0 or path.with_name(f"{before}_0000{after}").exists():
+    if number == 0:
+        return True
+    if _LABELS.fullmatch(path.absolute().parent.name):
+        return False
+    if path.with_name(f"{before}_0000{after}").exists():
         return True
     named = channels_named(path)
     return number in named if named else None
 
 
 def channels_named(path: Path) -> frozenset[int]:
-    """Return the channels that the dataset.json above the folder of an image names; none if there is no such file."""
-    meta = path.absolute().parent.with_name("dataset.json")
+    """Return the channels that dataset.json names, for an image in imagesTr or imagesTs beside it; else none."""
+    folder = path.absolute().parent
+    if folder.name not in IMAGES:
+        return frozenset()
+    meta = folder.with_name("dataset.json")
     try:
         state = meta.stat()
     except OSError:

@@ -12,6 +12,12 @@ from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
 
+def test_labels_that_end_in_numbers_are_of_cases_of_that_name(tmp_path):
+    for case in ("pat_0001", "pat_0002"):
+        write_labels(tmp_path / f"{case}.tif", Volume(np.ones((4, 4, 4), np.uint8)))
+    assert list(volumes_of(tmp_path, None)) == ["pat_0001", "pat_0002"]
+
+
 def entry(dataset, method, label):
     mistake = {"kind": "merge", "predicted": [label], "truth": [1, 2], "centre": [1, 1, 1], "voxels": 9}
     return {"dataset": dataset, "method": method, "case": "a", "mistakes": [mistake]}

@@ -157,7 +157,7 @@ def test_where_no_case_can_be_scored_no_report_is_written_and_an_earlier_one_is_
     written = {path: path.read_bytes() for path in out.iterdir()}
     truth.write_bytes(whole[:40])
     assert run(command) == 1
-    assert " there are of an earlier run\n" in capsys.readouterr().err
+    assert " in it are from an earlier run\n" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in out.iterdir()} == written
 
 

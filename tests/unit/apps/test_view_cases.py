@@ -55,6 +55,15 @@ def test_a_case_of_a_dataset_with_everything(dataset):
     assert (training.truth, training.methods) == (dataset / "labelsTr" / "c.tiff", {})
 
 
+def test_predictions_that_end_in_numbers_are_of_cases_of_that_name(dataset, tmp_path):
+    meta = json.loads((dataset / "dataset.json").read_text())
+    (dataset / "dataset.json").write_text(json.dumps(meta | {"channel_names": {"0": "EM", "1": "ER"}}))
+    for folder in (tmp_path / "out", dataset / "imagesTs_m"):
+        for case in ("pat_0001", "pat_0002"):
+            write_labels(folder / f"{case}.tiff", Volume(LABELS))
+            assert shown(folder, case=case).case == shown(folder / f"{case}.tiff").case == case
+
+
 def test_several_cases_are_refused_by_name(dataset):
     with pytest.raises(PlanewiseError, match=r"holds 3 cases \(a, b, c\): choose one with --case"):
         shown(dataset)

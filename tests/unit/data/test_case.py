@@ -11,6 +11,7 @@ from planewise.data.case import (
     channel_number,
     channel_within,
     file_of_case,
+    group_by_case,
     images_beside,
     is_volume,
     label_volumes_at,
@@ -19,6 +20,7 @@ from planewise.data.case import (
     refuse_names_of_planes,
 )
 from planewise.errors import PlanewiseError
+from planewise.volumes.files import open_volume
 
 
 def paths(*names):
@@ -125,6 +127,45 @@ def test_a_prediction_with_a_number_is_of_no_case_without(tmp_path):
     with pytest.raises(PlanewiseError, match="holds 0 files of case cell;"):
         file_of_case("cell", tmp_path / "labelsTs", "truth")
     assert file_of_case("cell_1000", tmp_path / "labelsTs", "truth").name == "cell_1000.tif"
+
+
+def test_a_channel_that_only_other_cases_show_is_refused_without_channel(tmp_path):
+    folder = write(tmp_path, ["a_0000.tif", "a_0001.tif", "b_0001.tif"], (4, 6, 7))
+    images, problems = cases_in(folder)
+    assert images == {}
+    assert "several files for one case, a" in problems[0].what
+    assert "seems to be of channel 1" in problems[1].what
+    assert "seems to be of channel 1" in cases_in(folder / "b_0001.tif")[1][0].what
+    assert cases_in(folder, channel=1) == ({case: folder / f"{case}_0001.tif" for case in "ab"}, [])
+
+
+def test_a_file_without_number_beside_one_of_the_channel_is_not_dropped(tmp_path):
+    images, (problem,) = cases_in(write(tmp_path, ["a.tif", "a_0001.tif"], (4, 6, 7)), channel=1)
+    assert images == {}
+    assert problem.what == "several files for one case, a: a.tif, a_0001.tif; keep one, or rename the others"
+
+
+def test_an_image_given_in_another_spelling_than_its_folders(tmp_path, monkeypatch):
+    composed, decomposed = (tmp_path / f"{unicodedata.normalize(form, 'Ö')}_0001.tif" for form in ("NFC", "NFD"))
+    write(tmp_path, [composed.name], (4, 6, 7))
+    decomposed.hardlink_to(composed)
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([decomposed]))  # as a Mac lists it
+    assert cases_in(composed) == ({"Ö_0001": composed}, [])
+
+
+def test_a_number_is_no_channel_where_the_image_has_that_channel_within(tmp_path):
+    path = tmp_path / "cell_0001.ome.tif"
+    tifffile.imwrite(path, np.zeros((4, 5, 6, 7), np.uint8), metadata={"axes": "CZYX"})
+    for channel in range(4):
+        assert cases_in(tmp_path, channel=channel) == ({"cell_0001": path}, [])
+        assert open_volume(path, channel_within(path, channel)).shape == (5, 6, 7)
+
+
+def test_only_0000_is_left_out_of_the_names_of_labels():
+    labels = paths("pat_0001.tif", "pat_0002_pred.tif", "b_0000.tif", "c_0001.tif")
+    assert list(group_by_case(labels, labels=True)) == ["pat_0001", "pat_0002", "b", "c_0001"]
+    assert one_file_each(labels, labels=True)[1] == {}
+    assert "keep one" in one_file_each(paths("b.tif", "b_0000.tif"), labels=True)[1]["b"].what
 
 
 def test_a_channel_that_is_not_there_is_not_another(tmp_path):

@@ -1,3 +1,5 @@
+import pytest
+
 from planewise.volumes import channel_numbers
 from planewise.volumes.channel_numbers import is_channel
 
@@ -18,3 +20,16 @@ def test_dataset_json_is_read_once_for_a_folder_and_again_once_it_has_changed(tm
     meta.write_text('{"channel_names": {"0": "EM", "1": "ER", "2": "nuclei"}}')
     assert channels() == [True, True, True, False]
     assert read == [meta, meta]
+
+
+@pytest.mark.parametrize("folder", ["imagesTs_m", "labelsTr", "labelsTs", "instancesTs", "paintedTr"])
+def test_labels_in_a_dataset_have_no_channels(tmp_path, folder):
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "EM", "1": "ER"}}')
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "a_0000.tif").touch()
+    assert [is_channel(tmp_path / folder / f"a_000{n}.tif", f"000{n}") for n in range(3)] == [True, False, False]
+
+
+def test_dataset_json_says_nothing_of_other_folders(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "EM", "1": "ER"}}')
+    assert is_channel(tmp_path / "out" / "a_0001.tif", "0001") is None

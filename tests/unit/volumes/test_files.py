@@ -124,6 +124,15 @@ def test_the_sidecar_of_another_case_is_not_taken(tmp_path):
     assert open_volume(tmp_path / "case_1000.tiff").spacing == (30, 4, 4)
 
 
+def test_the_sidecar_of_a_case_whose_first_channel_is_missing(tmp_path, capsys):
+    tifffile.imwrite(tmp_path / "a_0001.tif", coded())
+    (tmp_path / "a.json").write_text(json.dumps({"spacing": [40, 8, 8]}))
+    assert open_volume(tmp_path / "a_0001.tif").spacing == (40, 8, 8)
+    assert f"{tmp_path / 'a.json'}: its spacing is taken for a_0001.tif" in " ".join(capsys.readouterr().err.split())
+    tifffile.imwrite(tmp_path / "a.tif", coded())  # whose sidecar it is
+    assert open_volume(tmp_path / "a_0001.tif").unit == "pixel"
+
+
 def test_the_dataset_says_the_unit_of_its_sidecars(tmp_path):
     (tmp_path / "imagesTr").mkdir()
     tifffile.imwrite(tmp_path / "imagesTr" / "case_0000.tiff", coded())

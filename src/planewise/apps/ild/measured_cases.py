@@ -104,7 +104,7 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     refused: dict[str, Problem] = {}
     one = len(images) == len(options.labels) == 1 and is_volume(options.labels[0])
     if one and ((options.images and is_volume(options.images)) or isinstance(next(iter(images.values())), Series)):
-        labels = {case_name(files[0]): files[0]}  # both were given by path: one case, whatever their names
+        labels = {case_name(files[0], labels=True): files[0]}  # both were given by path: one case, whatever their names
         images = dict(zip(labels, images.values()))
     else:
         labels, refused = one_file_each(files, images, labels=True)

@@ -8,10 +8,12 @@ from pathlib import Path
 from planewise.errors import PlanewiseError
 from planewise.progress import say_once
 from planewise.volumes.channel_numbers import is_channel
-from planewise.volumes.formats import stem_of
+from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.json_files import read_json
 from planewise.volumes.units import PIXEL, read_spacing
 from planewise.volumes.volume import Spacing, Volume
+
+_NUMBERED = re.compile(r"(.+)_(\d{4})", re.DOTALL)
 
 
 def with_sidecar(path: Path, volume: Volume) -> Volume:
@@ -27,9 +29,18 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
                 return volume
             spacing, unit = read_spacing(sidecar, list(content), [dataset_unit(path)] * 3)
             placed = replace(volume, spacing=spacing, unit=unit, has_z_spacing=True)
+            _say_assumed(path, sidecar)
             _say_difference(path, volume, sidecar, placed)
             return placed
     return volume
+
+
+def _say_assumed(path: Path, sidecar: Path) -> None:
+    if sidecar.stem != stem_of(path) and not _known_channel(path):
+        say_once(
+            f"{sidecar}: its spacing is taken for {path.name}, as no other image of that name lies beside it; a "
+            f"{stem_of(path)}.json would be read instead"
+        )
 
 
 def _say_difference(path: Path, volume: Volume, sidecar: Path, placed: Volume) -> None:
@@ -45,11 +56,25 @@ def _say_difference(path: Path, volume: Volume, sidecar: Path, placed: Volume) -
 
 
 def sidecars(path: Path) -> list[Path]:
-    """Return the places where the sidecar of the volume at ``path`` may be; the first that exists counts."""
+    """Return the places where the sidecar of the volume at ``path`` may be; the first that exists counts.
+
+    If it is not known whether the number in its name is a channel's, {case}.json counts unless it is {case}'s own.
+    """
     stem = stem_of(path)
-    numbered = re.fullmatch(r"(.+)_(\d{4})", stem, re.DOTALL)
-    cases = [numbered[1]] if numbered and is_channel(path, numbered[2]) else []
-    return [path.with_name(f"{name}.json") for name in (*cases, stem)]
+    names = [stem]
+    if (numbered := _NUMBERED.fullmatch(stem)) is not None:
+        case, known = numbered[1], _known_channel(path)
+        if known:
+            names = [case, stem]
+        elif known is None and not path.with_name(f"{case}{ending_of(path)}").exists():
+            names = [stem, case]
+    return [path.with_name(f"{name}.json") for name in names]
+
+
+def _known_channel(path: Path) -> bool | None:
+    """Whether the number at the end of a name is a channel's, see ``is_channel``; False if there is none."""
+    numbered = _NUMBERED.fullmatch(stem_of(path))
+    return is_channel(path, numbered[2]) if numbered else False
 
 
 def dataset_unit(path: Path) -> str:
