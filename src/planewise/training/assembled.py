@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 import numpy as np
+from scipy import ndimage
 
 from planewise.data.intensity import IntensityRange
 from planewise.evaluation.instances import instance_scores
@@ -92,9 +93,28 @@ def panoptic_quality(
     scores = []
     for volume in volumes:
         for predicted in objects_in(predictor, volume.image, planes, slices, grouping):
-            truth = np.maximum(volume.labels, 0)
-            scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, predicted[...])), IOU))
+            sections, _ = in_sections(predicted[...], volume.labels)
+            scores.append(instance_scores(overlap_table(np.maximum(volume.labels, 0), sections), IOU))
     return pooled(scores).pq if any(score.tp + score.fn for score in scores) else None
+
+
+def in_sections(predicted: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``predicted`` ids (z, y, x), 0 where ``labels`` ignore a voxel, and the id of which each is a section.
+
+    Ids of painted slices are valid in their slice only, where an object that goes through several has an id in each.
+    So if no true object lies in two of the stretches of known voxels, which do not touch, a predicted object is cut
+    into its sections with them: ids 1 to n, of the objects ``of`` (n + 1,). Else each object is one section.
+    """
+    known = labels >= 0
+    predicted = np.where(known, predicted, 0)
+    stretches, count = ndimage.label(known)
+    if count > 1:
+        pairs = np.unique(np.stack([labels[labels > 0], stretches[labels > 0]]), axis=1)
+        if len(np.unique(pairs[0])) == pairs.shape[1]:
+            keys = np.where(predicted > 0, predicted.astype(np.int64) * (count + 1) + stretches, 0)
+            of_sections, sections = np.unique(keys, return_inverse=True)  # the first is 0: some voxels are ignored
+            return sections.reshape(predicted.shape), of_sections // (count + 1)
+    return predicted, np.arange(int(predicted.max(initial=0)) + 1)
 
 
 def objects_in(

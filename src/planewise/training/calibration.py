@@ -10,7 +10,7 @@ from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
 from planewise.models.model_file import Calibration
-from planewise.training.assembled import IOU, VOTE, AssembledVolume, objects_in
+from planewise.training.assembled import IOU, VOTE, AssembledVolume, in_sections, objects_in
 from planewise.volumes.slices import Plane
 
 DARKER, BRIGHTER = (0.8, -0.05), (1.2, 0.05)  # contrast and brightness, as in another imaging session
@@ -39,8 +39,12 @@ def calibration_on(
                 if not isinstance(fused, FusedObjects):  # of one slice
                     continue
                 assert fused.votes is not None
-                iou, known = best_ious(view.labels, fused[...], fused.count)
-                shares.append(fused.votes.by_all[known])
+                sections, of_objects = in_sections(fused[...], view.labels)
+                of_sections, seen = best_ious(view.labels, sections, len(of_objects) - 1)
+                iou, known = np.zeros(fused.count + 1), np.zeros(fused.count + 1, bool)
+                np.maximum.at(iou, of_objects[1:], of_sections)  # an object is as right as its best section
+                known[of_objects[1:][seen]] = True
+                shares.append(fused.votes.by_all[known[1:]])
                 right.append(iou[known] >= IOU)
     return calibrate(np.concatenate(shares), np.concatenate(right), planes) if any(map(len, shares)) else None
 

@@ -10,7 +10,7 @@ from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import VoxelScores, mean_of_defined, pooled, voxel_scores
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
-from planewise.training.assembled import IOU, AssembledVolume, objects_in
+from planewise.training.assembled import IOU, AssembledVolume, in_sections, objects_in
 from planewise.volumes.slices import Plane
 
 
@@ -34,7 +34,10 @@ def class_quality(
         for place, of_class in enumerate(objects_in(predictor, volume.image, planes, slices, grouping)):
             truth = np.where(classes == place + 1, volume.labels - (place + 1) * DIVISOR, 0)
             truth = truth if grouping.things[place] else (classes == place + 1).astype(np.int32)
-            overlap = overlap_table(truth, np.where(known, of_class[...], 0))
+            predicted = np.where(known, of_class[...], 0)
+            if grouping.things[place]:
+                predicted, _ = in_sections(predicted, np.where(known, truth, classes))
+            overlap = overlap_table(truth, predicted)
             objects[place].append(instance_scores(overlap, IOU))
             voxels[place].append(voxel_scores(overlap))
     if not objects[0]:

@@ -6,7 +6,7 @@ from test_slice_folder import make_labelled
 from planewise.inference.gathering import GroupingOptions, SliceOutputs
 from planewise.inference.planes import SliceOptions
 from planewise.training import assembled
-from planewise.training.assembled import AssembledVolume, assemble, panoptic_quality
+from planewise.training.assembled import AssembledVolume, assemble, in_sections, panoptic_quality
 from planewise.training.slice_folder import SlicePair, index_of, read_slice_folder, write_slice_folder
 
 SLICES = SliceOptions(assembled.AS_SHARES, 0.0, 1.0, 4)
@@ -66,6 +66,31 @@ def test_what_lies_in_ignored_voxels_is_neither_right_nor_wrong():
     given = volume(FIRST, shown=[FIRST, SECOND])
     given.labels[SECOND] = -1
     assert quality(given) == 1
+
+
+@pytest.mark.parametrize("painted", [[6], [6, 16], [6, 16, 11]])
+def test_painted_slices_whose_ids_are_their_own_are_scored_section_by_section(painted):
+    whole = volume(FIRST, SECOND)
+    labels = np.full_like(whole.labels, -1)
+    for number, z in enumerate(painted):
+        labels[z] = np.where(whole.labels[z] > 0, whole.labels[z] + 2 * number, 0)
+    assert quality(AssembledVolume(whole.image, labels)) == 1
+    merged = AssembledVolume(np.maximum(whole.image, volume(np.s_[2:22, 2:14, 14:22]).image), labels)
+    assert quality(merged) < 0.5  # that two are one is still seen
+
+
+def test_objects_whose_ids_hold_in_all_that_is_known_are_scored_whole():
+    whole = volume(FIRST, SECOND)
+    labels = np.full_like(whole.labels, -1)
+    labels[[6, 16]] = whole.labels[[6, 16]]
+    predicted = np.where(whole.labels > 0, 5, 0)
+    sections, of = in_sections(predicted, labels)
+    assert np.array_equal(sections, np.where(labels < 0, 0, predicted))
+    assert of.tolist() == [0, 1, 2, 3, 4, 5]
+    labels[16] = np.where(labels[16] > 0, labels[16] + 2, 0)
+    sections, of = in_sections(predicted, labels)
+    assert sorted(np.unique(sections[6])) + sorted(np.unique(sections[16])) == [0, 1, 0, 2]
+    assert of.tolist() == [0, 5, 5]
 
 
 def test_slices_make_up_the_volume_that_they_were_cut_from(tmp_path):

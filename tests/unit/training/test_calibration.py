@@ -36,6 +36,15 @@ def test_a_perfect_model_is_believed_and_what_is_not_there_is_counted_as_wrong()
     assert (false.right, false.wrong) == (4, 4)
 
 
+def test_an_object_that_painted_slices_cut_is_right_if_a_section_of_it_is():
+    whole = volume(FIRST, SECOND)
+    labels = np.full_like(whole.labels, -1)
+    for number, z in enumerate((6, 16)):
+        labels[z] = np.where(whole.labels[z] > 0, whole.labels[z] + 2 * number, 0)
+    good = calibration_on(Perfect(), [AssembledVolume(whole.image, labels)], PLANES, SLICES, GroupingOptions())
+    assert (good.right, good.wrong) == (8, 0)
+
+
 def test_no_object_is_left_out_for_a_lack_of_agreement():
     grouping = GroupingOptions(min_agreement=1.0)
     predicted = calibration_on(SeesMoreAlongX(), [volume(FIRST)], PLANES, SLICES, grouping)
