@@ -106,8 +106,8 @@ class MitoPredict(Options):
     """Cut an object that one plane shows as a whole and the two others show in the same parts; {case}_objects.csv
     records the cuts. auto: the model's value, else off, as published."""
     extend: Literal["auto", "on", "off"] = "auto"
-    """Give the objects, at last, the voxels around them too that only one plane gives them. auto: as the model says,
-    else off, as published."""
+    """Give the objects, at last, the voxels around them too that only one plane gives them. auto: as the model says
+    if --pixel_vote_thr is 2, else off, as published."""
     confidence_volume: bool = False
     """Also write confidence/{case}.tiff, with the confidence of the object at each voxel, 0 to 1. The confidence of
     each object is in {case}_objects.csv."""

@@ -42,7 +42,7 @@ def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
             "min_size": size,
             "min_agreement": least if least is not None else model.min_agreement or 0.0,
             "repair": _switched(options.repair, model.repair),
-            "extend": _switched(options.extend, model.extend),
+            "extend": _switched(options.extend, model.extend and options.pixel_vote_thr == 2 and model.several is None),
             "fuse": fuse,
         }
     )

@@ -91,7 +91,7 @@ def final_labels(
         votes = object_votes(voted, labels, table.counts)
     votes = replace(votes.of(np.unique(voted[result > 0]) - 1), cut_from=cut_from)
     if options.extend:
-        before, result = result, extended(result, labels, table.counts, cut_from)
+        before, result = result, extended(result, labels, table.counts, cut_from, voted == 0)
         added = np.bincount(result, np.where(before > 0, 0, table.counts), len(cut_from) + 1)
         votes = replace(votes, added=added[1:].astype(np.int64))
     return FinalLabels(table.keys, result.astype(np.int64), len(cut_from)), votes

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -219,7 +220,10 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
     console = Console(highlight=False)
     if width is not None:
         console.width = width
-    elif not console.is_terminal:
+    elif console.is_terminal:  # on a narrow one lines run over its end: rich would cut numbers
+        whole_table = console.options.update(max_width=10_000)
+        console.width = max(console.width, Measurement.get(console, whole_table, table).minimum)
+    else:
         console.width = 10_000  # nothing is folded in a log
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)

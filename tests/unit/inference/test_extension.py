@@ -10,6 +10,8 @@ from planewise.inference.fused import FusedObjects
 from planewise.inference.repair import undo_cuts
 from planewise.volumes.slices import PLANES
 
+ANY = np.ones(5, bool)
+
 
 def row(text):
     """Return a volume of one row, a digit for each voxel, each of them 10 x 10 voxels thick."""
@@ -41,7 +43,7 @@ def test_where_planes_disagree_the_one_decides_whose_object_lies_in_its_own_with
     counts = np.array([300, 200, 200, 300, 50])
     objects = np.array([1, 0, 0, 2, 0])
     # label 1 of the first plane has 300 of its 700 voxels in object 1, label 2 of the second 300 of 500 in object 2
-    assert extended(objects, labels, counts, np.zeros(2, np.int64)).tolist() == [1, 1, 2, 2, 0]
+    assert extended(objects, labels, counts, np.zeros(2, np.int64), ANY).tolist() == [1, 1, 2, 2, 0]
 
 
 def test_parts_of_a_cut_object_share_what_it_would_have():
@@ -49,8 +51,23 @@ def test_parts_of_a_cut_object_share_what_it_would_have():
     labels = np.array([[1, 1], [1, 2], [1, 3], [1, 0], [2, 0]])
     counts = np.array([40, 30, 50, 10, 10])
     whole, cut = np.array([1, 1, 2, 0, 0]), np.array([1, 3, 2, 0, 0])
-    assert extended(whole, labels, counts, np.zeros(2, np.int64)).tolist() == [1, 1, 2, 1, 0]
-    assert extended(cut, labels, counts, np.array([0, 0, 1])).tolist() == [1, 3, 2, 1, 0]
+    assert extended(whole, labels, counts, np.zeros(2, np.int64), ANY).tolist() == [1, 1, 2, 1, 0]
+    assert extended(cut, labels, counts, np.array([0, 0, 1]), ANY).tolist() == [1, 3, 2, 1, 0]
+
+
+def test_an_object_of_a_plane_that_lies_mostly_elsewhere_adds_nothing():
+    labels, counts = np.array([[1, 1], [1, 0]]), np.array([24, 76])
+    objects = np.array([1, 0])
+    assert extended(objects, labels, counts, np.zeros(1, np.int64), np.ones(2, bool)).tolist() == [1, 0]
+    assert extended(objects, labels, counts + [2, 0], np.zeros(1, np.int64), np.ones(2, bool)).tolist() == [1, 1]
+
+
+def test_what_was_dropped_does_not_come_back_in_a_neighbour():
+    """One plane merges two objects, of which the second is dropped, since the planes do not agree on it."""
+    labels, counts = np.array([[1, 1, 1], [1, 3, 0], [1, 0, 0]]), np.array([400, 500, 100])
+    voted = np.array([1, 2, 0])
+    kept = np.array([1, 0, 0])
+    assert extended(kept, labels, counts, np.zeros(1, np.int64), voted == 0).tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize("seed", range(20))
