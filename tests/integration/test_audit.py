@@ -239,7 +239,7 @@ def test_answers_saved_by_a_spreadsheet_of_another_country_are_read_and_marked(e
     capsys.readouterr()
     assert run(["audit", "report", str(plan)]) == 0
     printed = " ".join(capsys.readouterr().err.split())
-    assert "items 001, 002 (" in printed
+    assert "cover: 001, 002 (" in printed
     assert "002.tiff is missing)" in printed
 
 

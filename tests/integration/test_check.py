@@ -183,7 +183,7 @@ def test_a_mark_of_what_is_not_labelled_among_objects_is_said(em, tmp_path):
 def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):
     (tmp_path / "empty").mkdir()
     code, (content,) = check(tmp_path / "empty", tmp_path=tmp_path)
-    assert (code, content["problems"][0]["what"][:29]) == (1, "holds no dataset, volume, image or DICOM series")
+    assert (code, content["problems"][0]["what"][:47]) == (1, "holds no dataset, volume, image or DICOM series")
     folder = tmp_path / "Dataset003"
     shutil.copytree(em, folder)
     shutil.rmtree(folder / "imagesTs")

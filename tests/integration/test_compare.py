@@ -482,7 +482,7 @@ def test_a_case_that_was_not_delivered_is_told(page_of):
     assert "1 of 2" in missing.inner_text()
     texts = page_of.locator(".plots svg").first
     assert texts.get_attribute("role") == "img"
-    assert "every case" in texts.get_attribute("aria-label")
+    assert "of each case" in texts.get_attribute("aria-label")
 
 
 def test_classes_keep_their_colours_and_one_case_has_no_rows_of_too_few(tmp_path, browser):

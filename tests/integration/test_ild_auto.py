@@ -197,7 +197,7 @@ def test_another_window_than_that_of_the_training_is_told(job, eager, tmp_path, 
     assert predict(image, tmp_path / "a", eager) == 0
     assert "was trained in the window" not in " ".join(capsys.readouterr().err.split())
     assert predict(image, tmp_path / "b", eager, "--window", "soft-tissue") == 0
-    assert "was trained in the window -600/1500, and is used in 40/400" in " ".join(capsys.readouterr().err.split())
+    assert "was trained with the window -600/1500, but is used with 40/400" in " ".join(capsys.readouterr().err.split())
 
 
 def test_no_disease_is_an_answer(job, eager, tmp_path):

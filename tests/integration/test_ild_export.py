@@ -156,7 +156,7 @@ def test_names_in_the_labels_that_contradict_the_dataset_are_refused_as_by_measu
     (tmp_path / "dataset.json").write_text(
         json.dumps({"labels": {"background": 0, "reticulation": 1, "ground_glass": 2, "honeycombing": 3}})
     )
-    refusal = f"{path}: calls label 1 ground_glass, and {tmp_path / 'dataset.json'} reticulation; say which it is"
+    refusal = f"{path}: calls label 1 ground_glass, and {tmp_path / 'dataset.json'} reticulation; settle it with"
     given = [str(tmp_path / "labels"), "--images", str(job / "ct" / "P1"), "--output", str(tmp_path / "out")]
     assert run(["ild", "measure", *given]) == 2
     assert refusal in " ".join(capsys.readouterr().err.split())

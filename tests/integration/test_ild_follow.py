@@ -215,7 +215,7 @@ def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, ca
     SimpleITK.WriteImage(image[:, :, 3:], str(first))
     assert follow(tmp_path / "P", tmp_path / "out", model) == 1
     printed = capsys.readouterr()
-    assert "notes: passed over" in " ".join(printed.err.split())
+    assert "notes: skipped" in " ".join(printed.err.split())
     assert "the lungs reach the bottom of the scan 2024-01-12" in " ".join(printed.out.split())
     assert "cannot be compared" in (tmp_path / "out" / "follow.html").read_text()
 
@@ -272,7 +272,7 @@ def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
         capsys.readouterr().err.split()
     )
     assert follow(tmp_path / "none", tmp_path / "out", model) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
     shutil.copytree(tmp_path / "one" / "2023-01-10", tmp_path / "one" / "20230110")
     (tmp_path / "one" / "2025-01-01").mkdir()
     assert follow(tmp_path / "one", tmp_path / "out", model) == 2

@@ -128,7 +128,7 @@ def test_results_are_named_by_what_was_written_beside_them(cohort, tmp_path, cap
     write_meta(cohort, NAMES | {"ground_glass": 2, "reticulation": 1})  # which of the two is it?
     assert measure(cohort, tmp_path / "other") == 2
     assert (
-        f"{path}: calls label 1 ground_glass, and {cohort / 'dataset.json'} reticulation; say"
+        f"{path}: calls label 1 ground_glass, and {cohort / 'dataset.json'} reticulation; settle it with"
         in capsys.readouterr().err
     )
     assert measure(cohort, tmp_path / "other", "--dataset", str(tmp_path / "away.json")) == 0

@@ -421,5 +421,5 @@ def test_somebodys_file_that_is_called_as_a_patients_is_kept(data, tmp_path, cap
     assert prepare_ild(data, work, *split) == 0
     (tmp_path / "aside").rename(path)
     assert prepare_ild(data, work, *split, "--seed", "3", "--save_nii") == 2
-    assert f"of ({name})" in capsys.readouterr().err
+    assert f"does not name ({name})" in capsys.readouterr().err
     assert path.read_text() == "mine"

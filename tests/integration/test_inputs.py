@@ -197,7 +197,7 @@ def test_a_prediction_whose_axes_run_otherwise_is_said(tmp_path, balls, capsys):
         tifffile.imwrite(tmp_path / folder / "a.tif", voxels.astype(np.uint8), photometric="minisblack")
     assert run(["mito", "evaluate", str(tmp_path / "predicted"), str(tmp_path / "truth")]) == 1
     text = printed(capsys)[0]  # without its spaces
-    assert "Itsaxesseemtorunx,y,z,bywhichtheshapeswouldagree;nooptionturnsthem" in text
+    assert "Itsaxesseemtorunx,y,z,withwhichtheshapeswouldagree;nooptiondoesthat" in text
     assert "array.transpose(2,1,0)" in text
     assert "unusable:scoredasempty" in text
 

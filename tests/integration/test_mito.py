@@ -425,7 +425,7 @@ def test_test_voxels_in_the_training_data_are_said_before_training(tmp_path, cap
     assert lines[0].startswith("WARNING: test case another: 100 % of its voxels (53,760) are those of training case ")
     assert lines[1].startswith("WARNING: test case another: 62.5 % of its voxels (33,600) are those of training case ")
     assert lines[2].startswith("WARNING: training case phantom_train2: 50 % of its voxels (73,728) are those of")
-    assert "(4, 11, 5) further" in lines[0]
+    assert "at an offset of (4, 11, 5)" in lines[0]
     assert printed.index(lines[0]) < printed.index("Training FinetunedMitoNet")
 
 

@@ -135,7 +135,7 @@ def test_the_model_that_a_training_starts_from_is_not_replaced(result, capsys):
     before = (result.parent / "M.yaml").read_bytes()
     folders = [str(result.parent / "known"), str(result.parent)]
     assert run(["mito", "train", *folders, "--corrections", str(result), "--model_name", "M", "--overwrite"]) == 2
-    assert "which it starts from and is compared with; give another name" in capsys.readouterr().err
+    assert "the model that it starts from and is compared with; give another name" in capsys.readouterr().err
     assert (result.parent / "M.yaml").read_bytes() == before
 
 

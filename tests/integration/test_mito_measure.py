@@ -199,7 +199,7 @@ def test_what_others_wrote_is_kept(tmp_path, capsys):
     with (out / "objects.csv").open("a") as file:
         file.write("edited\n")
     assert measure(tmp_path / "labels", "--output", out) == 1
-    assert "was changed after it was made, and is kept" in " ".join(capsys.readouterr().out.split())
+    assert "was changed after it was made; it is kept" in " ".join(capsys.readouterr().out.split())
     assert (out / "objects.csv").read_text("utf-8").endswith("edited\n")
     assert measure(tmp_path / "labels", "--output", out, "--overwrite") == 0
     assert measure(tmp_path / "labels", "--output", tmp_path / "labels") == 2
@@ -328,4 +328,4 @@ def test_the_ignore_label_is_no_object(tmp_path, capsys):
     assert measure(tmp_path / "labelsTs", "--output", tmp_path / "o") == 1
     assert "the value 2 is the ignore label" in " ".join(capsys.readouterr().out.split())
     assert measure(tmp_path / "instancesTs", "--output", tmp_path / "o") == 0
-    assert "ignored voxels" in capsys.readouterr().err
+    assert "voxels of the ignore label" in capsys.readouterr().err

@@ -64,7 +64,7 @@ def test_slices_of_all_cases_together_are_listed_with_pictures_and_those_painted
             assert picture.size == (48, 32)
     assert not list((dataset / "paintedTr").glob("b/*"))  # an empty file would be taken for background
     printed = capsys.readouterr()
-    assert "a: known already: z 0 1 2 3 4 5 6 7" in printed.out + printed.err
+    assert "a: already known: z 0 1 2 3 4 5 6 7" in printed.out + printed.err
     items = read_worklist(dataset.parent / "suggested" / "suggestions.csv")
     assert [item.case for item in items] == [row["case"] for row in rows]
 
@@ -86,7 +86,7 @@ def test_what_is_labelled_beside_the_ignore_label_is_known(dataset, capsys):
     write_volume(dataset / "labelsTr" / "b.tiff", Volume(labels, (5.0, 5.0, 5.0), "nm"))
     assert suggest(dataset, "--count", "1") == 0
     printed = capsys.readouterr()
-    assert "b: known already: z 3 9" in printed.out + printed.err
+    assert "b: already known: z 3 9" in printed.out + printed.err
 
 
 def test_labels_that_do_not_lie_in_the_space_of_their_image_are_a_problem_of_their_case(dataset, capsys):

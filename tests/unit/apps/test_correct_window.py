@@ -168,4 +168,4 @@ def test_an_image_that_lies_elsewhere_is_shown_but_not_in_silence(application, r
     made = CorrectionWidget(ViewerModel(), {"cells": result}, {"cells": image})
     made.close_case()
     made.deleteLater()
-    assert f"WARNING: {image}: does not lie in the space of {result} (shape (40, 48, 56) and" in capsys.readouterr().err
+    assert f"WARNING: {image}: differs in geometry from {result} (shape (40, 48, 56) and" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_a_model_or_a_training_is_kept_unless_it_is_to_be_replaced_or_resumed(fi
 def test_what_is_no_model_of_ours_is_kept_whatever_is_asked(files):
     write(files.weights)
     for overwrite in (False, True):
-        with pytest.raises(PlanewiseError, match=r"M\.pth: already exists without a model or training of planewise"):
+        with pytest.raises(PlanewiseError, match=r"M\.pth: already exists, without a model or training of planewise"):
             files.check_free(resume=False, overwrite=overwrite)
 
 

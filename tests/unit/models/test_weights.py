@@ -204,6 +204,7 @@ def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):
     assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | dict.fromkeys(
         (
             "calibration",
+            "extend",
             "learning_rate",
             "little_data",
             "min_agreement",
