@@ -260,10 +260,7 @@ def test_voxels_on_two_sides_of_the_split_are_said(job, tmp_path, capsys):
     arguments = ["ild", "prepare", str(data), str(tmp_path / "w"), "--num_workers", "0", "--split", str(split)]
     assert run([*arguments, *PREPARE]) == 0
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING: test case"))
-    assert (
-        "100 % of its voxels (18,432) are those of validation case CT_phantom2 at an offset of (0, 0, 0)"
-        in line
-    )
+    assert "100 % of its voxels (18,432) are those of validation case CT_phantom2 at an offset of (0, 0, 0)" in line
     assert run(["ild", "prepare", str(job / "data"), str(tmp_path / "w2"), "--num_workers", "0", *PREPARE]) == 0
     assert "are those of" not in capsys.readouterr().err
 
