@@ -18,9 +18,9 @@ def extended(
     """Return the ``objects`` (n,), 1 to m or 0, of combinations of ``labels`` (n, planes), extended.
 
     ``counts`` (n,): the voxels of each combination; ``cut_from`` (m,): see ``repair.cut_merged``; ``free`` (n,) bool:
-    which may be added, and were not voted into an object that was dropped. The parts of an
-    object that was cut have together what the object would have. Where planes give a voxel to different objects, the
-    plane decides whose own object lies in one of them with the largest share of its voxels.
+    which may be added, since they were not voted into an object that was dropped. The parts of an object that was cut
+    have together what the object would have. Where planes give a voxel to different objects, the plane decides whose
+    own object lies in one of them with the largest share of its voxels.
     """
     whole = np.concatenate([[0], np.where(cut_from > 0, cut_from, np.arange(1, len(cut_from) + 1))])
     best, largest = np.zeros(len(objects), np.int64), np.zeros(len(objects))
