@@ -96,7 +96,8 @@ def make_up(folder: Path) -> None:
     write_labels(folder / "truth" / "a.tiff", Volume(np.where(labels <= 8, labels, 0)))
     write_labels(folder / "predicted" / "a.tiff", Volume(labels))
     shares = np.where(right, 0.8, 0.2)
-    votes = ObjectVotes(np.bincount(labels.ravel())[1:], np.full(12, 3), shares, np.zeros(12), np.zeros(12, np.int64))
+    none = np.zeros(12, np.int64)
+    votes = ObjectVotes(np.bincount(labels.ravel())[1:], np.full(12, 3), shares, np.zeros(12), none, none)
     write_objects(folder / "predicted" / "a_objects.csv", votes, votes.voxels, calibrate(shares, right, PLANES))
 
 
