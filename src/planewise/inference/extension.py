@@ -9,6 +9,8 @@ are merged.
 
 import numpy as np
 
+from planewise.inference.votes import largest_overlap
+
 LEAST_SHARE = 0.25  # of a plane's object, in the object of the consensus that it belongs to
 
 
@@ -26,22 +28,9 @@ def extended(
     best, largest = np.zeros(len(objects), np.int64), np.zeros(len(objects))
     for of_plane in labels.T:
         size = np.bincount(of_plane, counts)
-        owner, shared = _largest_overlap(of_plane, whole[objects], counts, len(size))
-        part, _ = _largest_overlap(of_plane, np.where(whole[objects] == owner[of_plane], objects, 0), counts, len(size))
+        owner, shared = largest_overlap(of_plane, whole[objects], counts)
+        part, _ = largest_overlap(of_plane, np.where(whole[objects] == owner[of_plane], objects, 0), counts)
         share = (shared / np.maximum(size, 1))[of_plane]
         better = (part[of_plane] > 0) & (share >= LEAST_SHARE) & (share > largest)
         best[better], largest[better] = part[of_plane[better]], share[better]
     return np.where(free & (objects == 0), best, objects)
-
-
-def _largest_overlap(
-    of_plane: np.ndarray, objects: np.ndarray, counts: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the object that holds most of each label of a plane (``size``,), 0 if none does, and how many voxels."""
-    both = (of_plane > 0) & (objects > 0)
-    pairs, row = np.unique(np.stack([of_plane[both], objects[both]]), axis=1, return_inverse=True)
-    overlap = np.bincount(row.ravel(), counts[both], pairs.shape[1])
-    order = np.argsort(overlap, kind="stable")
-    owner, shared = np.zeros(size, np.int64), np.zeros(size)
-    owner[pairs[0, order]], shared[pairs[0, order]] = pairs[1, order], overlap[order]  # the largest is written last
-    return owner, shared

@@ -44,15 +44,25 @@ def object_votes(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) ->
     shared = np.bincount(objects, counts * (labels > 0).all(axis=1), count + 1)
     planes, alone = np.zeros(count + 1, np.int64), np.zeros(count + 1)
     for of_plane in labels.T:
-        both = (of_plane > 0) & (objects > 0)
-        pairs, row = np.unique(np.stack([of_plane[both], objects[both]]), axis=1, return_inverse=True)
-        overlap = np.bincount(row.ravel(), counts[both], pairs.shape[1])
-        belongs = np.zeros(int(of_plane.max(initial=0)) + 1, np.int64)  # the object that holds most of each label
-        order = np.argsort(overlap, kind="stable")
-        belongs[pairs[0, order]] = pairs[1, order]  # the largest overlap is written last
+        belongs, _ = largest_overlap(of_plane, objects, counts)
         planes += np.bincount(np.unique(belongs[belongs > 0]), minlength=count + 1)
         beside = (objects == 0) & (of_plane > 0)
         alone += np.bincount(belongs[of_plane[beside]], counts[beside], count + 1)
     whole = np.maximum(voxels[1:], 1)
     none = np.zeros(count, np.int64)
     return ObjectVotes(voxels[1:].astype(np.int64), planes[1:], shared[1:] / whole, alone[1:] / whole, none, none)
+
+
+def largest_overlap(of_plane: np.ndarray, objects: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the object that shares most voxels with each label of a plane, 0 if none does, and how many they share.
+
+    Both (labels + 1,), by label. ``of_plane``, ``objects``, ``counts`` (n,): see ``object_votes``.
+    """
+    both = (of_plane > 0) & (objects > 0)
+    pairs, row = np.unique(np.stack([of_plane[both], objects[both]]), axis=1, return_inverse=True)
+    overlap = np.bincount(row.ravel(), counts[both], pairs.shape[1])
+    size = int(of_plane.max(initial=0)) + 1
+    owner, shared = np.zeros(size, np.int64), np.zeros(size)
+    order = np.argsort(overlap, kind="stable")
+    owner[pairs[0, order]], shared[pairs[0, order]] = pairs[1, order], overlap[order]  # the largest is written last
+    return owner, shared
