@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.data.case import PREDICTED, images_beside, label_volumes_in, predictions_beside, truth_of_tests
+from planewise.data.case import images_beside, label_volumes_in, predictions_beside, truth_of_tests
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES
@@ -24,6 +24,7 @@ from planewise.report.album import Album
 from planewise.report.page import FILES, PAGE, write_report
 from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
 from planewise.report.tables import print_table, report_problems, say_notes, short, tolerance_text
+from planewise.volumes.channel_numbers import PREDICTED
 
 TOLERANCES = {"tolerance_nm", "tolerance_mm", "tolerance_voxels"}
 SHOWN = 6  # columns of the ranking that are shown on the terminal

@@ -11,7 +11,7 @@ from planewise.audit.plan import PLAN, Plan, read_plan
 from planewise.correction.doubts import doubtful_items, doubts, planes_of
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
-from planewise.data.case import PREDICTED, case_name, cases_in, group_by_case, is_volume, label_volumes_at, plane_of
+from planewise.data.case import case_name, cases_in, group_by_case, is_volume, label_volumes_at, plane_of
 from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
@@ -19,6 +19,7 @@ from planewise.evaluation.mistakes import Mistake
 from planewise.progress import progress, say
 from planewise.report.comparison_files import JSON as MISTAKES
 from planewise.report.listed_mistakes import of_dataset, read_mistakes
+from planewise.volumes.channel_numbers import PREDICTED
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import place_from_canonical

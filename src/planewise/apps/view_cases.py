@@ -5,7 +5,6 @@ from pathlib import Path
 
 from planewise.apps.view_options import View
 from planewise.data.case import (
-    PREDICTED,
     case_name,
     cases_in,
     file_of_case,
@@ -13,6 +12,7 @@ from planewise.data.case import (
     is_volume,
     label_volumes_in,
     plane_of,
+    predictions_beside,
 )
 from planewise.data.image_sequences import is_sequence_folder
 from planewise.data.manifest import manifest_of
@@ -21,6 +21,7 @@ from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.listed_mistakes import of_dataset, read_mistakes
+from planewise.volumes.channel_numbers import PREDICTED
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
@@ -72,10 +73,7 @@ def _of_dataset(folder: Path, options: View, splits: tuple[str, ...] = SPLITS) -
             images = {name: (path, split) for name, path in volumes.items()} | images
     case = _choose(images, options, folder if splits == SPLITS else folder / f"{IMAGES}{splits[0]}")
     image, split = images[case]
-    methods = {}
-    for method in sorted(folder.glob(f"{PREDICTED}*")):
-        if method.is_dir() and (path := _if_there(case, method)):
-            methods[method.name.removeprefix(PREDICTED)] = path
+    methods = {name: path for name, labels in predictions_beside(folder).items() if (path := _if_there(case, labels))}
     return Shown(case, image, _truth_of(case, folder, (split,)), methods, dataset=folder)
 
 

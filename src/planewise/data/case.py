@@ -20,14 +20,13 @@ from planewise.data.image_sequences import SequenceChoice, is_sequence_folder, s
 from planewise.errors import PlanewiseError, Problem
 from planewise.options import printable
 from planewise.progress import say, say_once
-from planewise.volumes.channel_numbers import channels_named, is_channel
+from planewise.volumes.channel_numbers import PREDICTED, channels_named, is_channel
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
-PREDICTED = "imagesTs_"  # prefix of a method's folder of predictions in a dataset; the method's name follows
 COMPANIONS = (".json", ".csv", ".txt", ".md", ".log", ".yaml", ".yml", ".html", ".pdf", ".xml", ".ini", ".db")
 LIKE_SLICES = (*SLICES, ".jpg", ".jpeg", ".bmp")  # endings of files that people export slices to
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planewise.data.case import PREDICTED
 from planewise.errors import PlanewiseError
 from planewise.evaluation.mistakes import Mistake
 from planewise.report.comparison_files import JSON
+from planewise.volumes.channel_numbers import PREDICTED
 from planewise.volumes.json_files import read_json
 
 

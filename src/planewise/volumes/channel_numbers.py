@@ -8,7 +8,8 @@ from planewise.errors import PlanewiseError
 from planewise.volumes.json_files import read_json
 
 IMAGES = ("imagesTr", "imagesTs")  # folders of a dataset, whose channels dataset.json names
-_LABELS = re.compile(r"(labels|instances|painted)T[rs]|imagesTs_.+")  # its truth, and predictions of its methods
+PREDICTED = "imagesTs_"  # prefix of a method's folder of predictions in a dataset; the method's name follows
+_LABELS = re.compile(rf"(labels|instances|painted)T[rs]|{PREDICTED}.+")  # its truth, and predictions of its methods
 
 
 def is_channel(path: Path, digits: str) -> bool | None:
