@@ -20,10 +20,10 @@ import numpy as np
 import tifffile
 from machine import TINY, describe, peak_gigabytes
 
-from planewise.apps.mito_case import Results, VolumeToPredict
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_out_of_core import remove_work
-from planewise.apps.mito_predict import predict_case
+from planewise.apps.mito.case import Results, VolumeToPredict
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.out_of_core import remove_work
+from planewise.apps.mito.predict import predict_case
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.inference.gathering import SliceOutputs

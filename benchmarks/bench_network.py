@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from machine import TINY, describe, peak_memory
 
-from planewise.apps.mito_demo import demo_mito
-from planewise.apps.mito_train import train_mito
-from planewise.apps.mito_train_options import MitoDemo, MitoTrain
+from planewise.apps.mito.demo import demo_mito
+from planewise.apps.mito.train import train_mito
+from planewise.apps.mito.train_options import MitoDemo, MitoTrain
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import write_phantom_dataset
 from planewise.device import choose_precision

@@ -14,9 +14,9 @@ from typing import Any
 
 from machine import TINY, WORDS, describe
 
-from planewise.apps.mito_test_cases import PREDICTIONS
-from planewise.apps.mito_train import train_mito
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.test_cases import PREDICTIONS
+from planewise.apps.mito.train import train_mito
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.data.phantom import THINGS, write_phantom_dataset
 from planewise.report.tables import RESULTS
 

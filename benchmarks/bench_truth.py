@@ -28,10 +28,10 @@ import tifffile
 import torch
 from machine import TINY, WORDS, describe, peak_memory
 
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_predict import predict_mito
-from planewise.apps.mito_train import train_mito
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.predict import predict_mito
+from planewise.apps.mito.train import train_mito
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.data.case import Case
 from planewise.data.nnunet import open_dataset
 from planewise.data.painted_slices import PAINTED

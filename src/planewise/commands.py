@@ -15,8 +15,8 @@ class Command:
 
 COMMANDS = {
     "mito train": Command(
-        "planewise.apps.mito_train_options:MitoTrain",
-        "planewise.apps.mito_train:train_mito",
+        "planewise.apps.mito.train_options:MitoTrain",
+        "planewise.apps.mito.train:train_mito",
         "fine-tune MitoNet on a nnU-Net dataset, and test it",
         (
             "planewise mito train Dataset001_Cells models --model_config MitoNet_v1 --model_name MitoNet_Cells",
@@ -25,8 +25,8 @@ COMMANDS = {
         ),
     ),
     "mito predict": Command(
-        "planewise.apps.mito_options:MitoPredict",
-        "planewise.apps.mito_predict:predict_mito",
+        "planewise.apps.mito.options:MitoPredict",
+        "planewise.apps.mito.predict:predict_mito",
         "segment volumes in one or several planes, with consensus",
         (
             "planewise mito predict --trained_model models/MitoNet_Cells.yaml --input imagesTs --output predicted",
@@ -35,8 +35,8 @@ COMMANDS = {
         ),
     ),
     "mito suggest": Command(
-        "planewise.apps.mito_options:MitoSuggest",
-        "planewise.apps.mito_suggest:suggest_mito",
+        "planewise.apps.mito.options:MitoSuggest",
+        "planewise.apps.mito.suggest:suggest_mito",
         "choose the slices to paint next, where a model is least certain",
         (
             "planewise mito suggest Dataset001_Cells/imagesTr --model models/MitoNet_Cells.yaml --count 5",
@@ -44,8 +44,8 @@ COMMANDS = {
         ),
     ),
     "mito evaluate": Command(
-        "planewise.apps.mito_label_options:MitoEvaluate",
-        "planewise.apps.mito_evaluate:evaluate_mito",
+        "planewise.apps.mito.label_options:MitoEvaluate",
+        "planewise.apps.mito.evaluate:evaluate_mito",
         "score predicted instances against the ground truth",
         (
             "planewise mito evaluate predicted Dataset001_Cells/instancesTs",
@@ -53,8 +53,8 @@ COMMANDS = {
         ),
     ),
     "mito measure": Command(
-        "planewise.apps.mito_label_options:MitoMeasure",
-        "planewise.apps.mito_measure:measure_mito",
+        "planewise.apps.mito.label_options:MitoMeasure",
+        "planewise.apps.mito.measure:measure_mito",
         "measure the objects of label volumes, and compare conditions",
         (
             "planewise mito measure predicted --image imagesTs",
@@ -186,8 +186,8 @@ COMMANDS = {
         ),
     ),
     "demo mito": Command(
-        "planewise.apps.mito_train_options:MitoDemo",
-        "planewise.apps.mito_demo:demo_mito",
+        "planewise.apps.mito.train_options:MitoDemo",
+        "planewise.apps.mito.demo:demo_mito",
         "train, predict and evaluate on a small synthetic EM dataset",
         ("planewise demo mito demo",),
     ),

@@ -76,7 +76,7 @@ def test_it_trains_on_what_is_known_alone(result, capsys):
 @pytest.mark.parametrize(("score", "gained"), [(0.2, True), (0.9, False)])
 def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, capsys, score, gained):
     """Where nothing was gained it is the one before; a training that was stopped after its end says the same."""
-    monkeypatch.setattr("planewise.apps.mito_train.score_before", lambda *_: {"score": score, "loss": 1.0})
+    monkeypatch.setattr("planewise.apps.mito.train.score_before", lambda *_: {"score": score, "loss": 1.0})
     monkeypatch.setattr("planewise.training.panoptic.PanopticTask.validate", lambda *_: {"score": 0.5, "loss": 1.0})
     ids = np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1:].tolist()
     correct(result, f"phantom_train1,confirm,{ids[0]}", f"phantom_train1,delete,{ids[-1]}")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zarr
 
-from planewise.apps import mito_out_of_core
+from planewise.apps.mito import out_of_core
 from planewise.cli import run
 from planewise.data.phantom import em_phantom
 from planewise.data.run import Run
@@ -162,7 +162,7 @@ def begun(folder, tmp_path_factory):
     """A run that was stopped when all that was left was to deliver it."""
     place = tmp_path_factory.mktemp("begun")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mito_out_of_core, "_deliver", stop)
+        patch.setattr(out_of_core, "_deliver", stop)
         assert run(to_store(folder, place / "out.ome.zarr")) == 130
     return place
 
@@ -176,11 +176,11 @@ def stop(*_, **__):
     [
         (Run, "start", "before"),
         (Run, "start", "after"),
-        (mito_out_of_core, "begin_work", "after"),
-        (mito_out_of_core, "_deliver", "after"),
+        (out_of_core, "begin_work", "after"),
+        (out_of_core, "_deliver", "after"),
         (Run, "finish", "before"),
         (Run, "finish", "after"),
-        (mito_out_of_core, "clear_work", "before"),
+        (out_of_core, "clear_work", "before"),
         (shutil, "rmtree", "before"),
         (shutil, "rmtree", "after"),
     ],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.apps import mito_suggest
+from planewise.apps.mito import suggest as suggest_module
 from planewise.cli import run
 from planewise.correction.worklist import read_worklist
 from planewise.volumes.files import write_volume
@@ -127,7 +127,7 @@ def test_a_damaged_image_does_not_stop_the_others(dataset):
 
 def test_what_nothing_speaks_for_is_said(dataset, capsys, monkeypatch):
     """No doubt at all, and more slices asked for than there are."""
-    monkeypatch.setattr(mito_suggest, "slice_doubts", lambda labels, plane, advance: np.zeros(labels[0].shape[0]))
+    monkeypatch.setattr(suggest_module, "slice_doubts", lambda labels, plane, advance: np.zeros(labels[0].shape[0]))
     assert suggest(dataset, "--count", "99") == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "--count 99: only 16 slices are not yet known: all of them are listed" in said

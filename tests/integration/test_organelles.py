@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from planewise.apps.mito_classes import trained_target
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.classes import trained_target
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.cli import run
 from planewise.data.nnunet import open_dataset
 from planewise.data.phantom import write_phantom_dataset

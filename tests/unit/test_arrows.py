@@ -66,7 +66,7 @@ def test_evaluation_report_measure_and_audit_know_no_model():
 
 def test_scoring_and_measuring_import_no_torch():
     """Neither do they by way of a lower room, which the arrows alone would allow."""
-    commands = ("mito_evaluate", "mito_measure", "ild.evaluate", "ild.measure", "compare")
+    commands = ("mito.evaluate", "mito.measure", "ild.evaluate", "ild.measure", "compare")
     modules = [".".join(("planewise", *module.parts)).removesuffix(".__init__") for module in MODULES
                if module.parts[0] in ("evaluation", "report", "measurement", "correction")]  # fmt: skip
     names = [*modules, *(f"planewise.apps.{command}" for command in commands)]

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from planewise.apps.mito_options import PUBLISHED, MitoPredict
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.options import PUBLISHED, MitoPredict
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.compat.arguments import FLAG, MANY, Flag, Given, Script
 from planewise.errors import PlanewiseError
 from planewise.options import Options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planewise.apps.mito_measure import resident
+from planewise.apps.mito.measure import resident
 from planewise.data.space import in_place_of, laid_on
 from planewise.errors import PlanewiseError
 from planewise.interface.calls import call, name_of

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planewise.apps.mito_case import VolumeToPredict
-from planewise.apps.mito_in_memory import classes_in_memory, memory_for, segment_in_memory
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_predict_settings import settled
-from planewise.apps.mito_store import segment_store
-from planewise.apps.mito_train import finetune_mito
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.case import VolumeToPredict
+from planewise.apps.mito.in_memory import classes_in_memory, memory_for, segment_in_memory
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.predict_settings import settled
+from planewise.apps.mito.store import segment_store
+from planewise.apps.mito.train import finetune_mito
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.data.run import remove
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.apps.mito_test_cases import evaluate_test_cases
+from planewise.apps.mito.test_cases import evaluate_test_cases
 from planewise.cli import run
 from planewise.data.case import Case
 from planewise.data.classes import LabelDefinition

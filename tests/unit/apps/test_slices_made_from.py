@@ -2,7 +2,7 @@
 
 from planewise.apps.ild.options import IldPrepare
 from planewise.apps.ild.prepare import DECISIVE
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.train_options import MitoTrain
 
 ILD_BY_WHAT_THEY_COME_TO = {
     "dataset_path", "channel", "ignore_geometry",  # the cases, and how they are read

@@ -76,7 +76,7 @@ def test_of_several_classes_a_truth_is_counted_once(dataset, monkeypatch):
 
 
 def test_the_test_after_a_training(dataset, reads, tmp_path):
-    from planewise.apps.mito_test_cases import evaluate_test_cases
+    from planewise.apps.mito.test_cases import evaluate_test_cases
     from planewise.data.case import Case
     from planewise.data.classes import LabelDefinition
     from planewise.data.nnunet import Dataset

@@ -11,7 +11,7 @@ ON_ONE_CORE = """
 import os
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
 from planewise.apps.ild.options import IldPrepare, IldTrain
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.volumes.machine import machine_cores
 print(machine_cores(), *(options.model_fields["num_workers"].default for options in (MitoTrain, IldPrepare, IldTrain)))
 """

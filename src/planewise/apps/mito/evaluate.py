@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito_class_scores import class_benchmarks
-from planewise.apps.mito_label_options import MitoEvaluate
-from planewise.apps.mito_scores import benchmark_of, made_from, not_delivered, print_class_scores, print_scores
+from planewise.apps.mito.class_scores import class_benchmarks
+from planewise.apps.mito.label_options import MitoEvaluate
+from planewise.apps.mito.scores import benchmark_of, made_from, not_delivered, print_class_scores, print_scores
 from planewise.data.classes import LabelDefinition, Target, dataset_files_above, holds_instances, labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES, panoptic_classes

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, write_class_names
-from planewise.apps.mito_in_memory import classes_in_memory, memory_for, segment_into_files, write_classes
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_out_of_core import remove_work, segment_out_of_core
-from planewise.apps.mito_predict_settings import decisive, settled
-from planewise.apps.mito_store import predict_store
+from planewise.apps.mito.case import Results, VolumeToPredict, write_class_names
+from planewise.apps.mito.in_memory import classes_in_memory, memory_for, segment_into_files, write_classes
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.out_of_core import remove_work, segment_out_of_core
+from planewise.apps.mito.predict_settings import decisive, settled
+from planewise.apps.mito.store import predict_store
 from planewise.data.case import cases_in, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run, refuse_folder_of_inputs

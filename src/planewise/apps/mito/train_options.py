@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from pydantic import Field, ValidationInfo, field_validator
 
-from planewise.apps.mito_options import distinct_planes, low_and_high
+from planewise.apps.mito.options import distinct_planes, low_and_high
 from planewise.device import DeviceName, PrecisionName
 from planewise.options import Folder, Name, Options, PathText
 from planewise.volumes.machine import PROCESSES

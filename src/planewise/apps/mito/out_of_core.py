@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, things_text, write_confidence
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_predict_settings import grouping_of
+from planewise.apps.mito.case import Results, VolumeToPredict, things_text, write_confidence
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.predict_settings import grouping_of
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.executor import Executor
 from planewise.inference.out_of_core.job import (

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from planewise.apps.mito_label_options import MitoMeasure
+from planewise.apps.mito.label_options import MitoMeasure
 from planewise.data.case import (
     case_name,
     cases_in,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito_class_scores import class_benchmarks
-from planewise.apps.mito_scores import benchmark_of, made_from, not_delivered, print_class_scores, print_scores
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.class_scores import class_benchmarks
+from planewise.apps.mito.scores import benchmark_of, made_from, not_delivered, print_class_scores, print_scores
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.data.case import Case, one_file_each
 from planewise.data.classes import Target
 from planewise.data.derived import Derived

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.correction.corrected import (
     MADE_FROM,
     corrected_volumes,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from planewise.apps.mito_case import Results
-from planewise.apps.mito_options import MitoPredict, MitoSuggest
-from planewise.apps.mito_predict import predict_cases
+from planewise.apps.mito.case import Results
+from planewise.apps.mito.options import MitoPredict, MitoSuggest
+from planewise.apps.mito.predict import predict_cases
 from planewise.correction.worklist import COLUMNS as WORKLIST
 from planewise.data.case import Case, cases_in, channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, read_labels_of

@@ -2,8 +2,8 @@
 
 import shutil
 
-from planewise.apps.mito_train import train_mito
-from planewise.apps.mito_train_options import MitoDemo, MitoTrain
+from planewise.apps.mito.train import train_mito
+from planewise.apps.mito.train_options import MitoDemo, MitoTrain
 from planewise.data.phantom import THINGS, write_phantom_dataset
 from planewise.errors import PlanewiseError
 from planewise.progress import say

@@ -3,15 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from planewise.apps.mito_corrections import SCORE, predict_again, write_next_worklist
-from planewise.apps.mito_export import export_trained, pixel_sides
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_predict import predict_cases
-from planewise.apps.mito_rounds import SHARE, train_in_rounds
-from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on, wanted_target
-from planewise.apps.mito_test_cases import evaluate_test_cases
-from planewise.apps.mito_train_options import MitoTrain
-from planewise.apps.mito_training_plan import TrainingPlan, plan_training
+from planewise.apps.mito.corrections import SCORE, predict_again, write_next_worklist
+from planewise.apps.mito.export import export_trained, pixel_sides
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.predict import predict_cases
+from planewise.apps.mito.rounds import SHARE, train_in_rounds
+from planewise.apps.mito.slices import cut_slices, planes_to_train_in, slices_to_train_on, wanted_target
+from planewise.apps.mito.test_cases import evaluate_test_cases
+from planewise.apps.mito.train_options import MitoTrain
+from planewise.apps.mito.training_plan import TrainingPlan, plan_training
 from planewise.correction.corrected import SCORE_BEFORE, keep_score_before, say_gain
 from planewise.data.case import cases_in
 from planewise.data.leaks import warn_of_leaks

@@ -10,12 +10,12 @@ import pytest
 import tifffile
 
 from perfect_network import ReadsLabels, slice_outputs
-from planewise.apps import mito_out_of_core
-from planewise.apps.mito_case import VolumeToPredict
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_out_of_core import Unfinished, remove_work
-from planewise.apps.mito_predict import predict_case
-from planewise.apps.mito_predict_settings import decisive, grouping_of, settled
+from planewise.apps.mito import out_of_core
+from planewise.apps.mito.case import VolumeToPredict
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.out_of_core import Unfinished, remove_work
+from planewise.apps.mito.predict import predict_case
+from planewise.apps.mito.predict_settings import decisive, grouping_of, settled
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
@@ -188,7 +188,7 @@ def test_a_run_stopped_while_it_removes_its_work_leaves_nothing_to_go_on_with(tm
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mito_out_of_core, "write_confidence", lambda *given: patch.setattr(shutil, "rmtree", stops))
+        patch.setattr(out_of_core, "write_confidence", lambda *given: patch.setattr(shutil, "rmtree", stops))
         with pytest.raises(KeyboardInterrupt):
             predict(tmp_path / "case.ome.zarr", tmp_path / "out", LITTLE)
     predict(tmp_path / "case.ome.zarr", tmp_path / "out", LITTLE)

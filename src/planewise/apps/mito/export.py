@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from planewise.apps.mito_train_options import MitoTrain
-from planewise.apps.mito_training_files import TrainingFiles
+from planewise.apps.mito.train_options import MitoTrain
+from planewise.apps.mito.training_files import TrainingFiles
 from planewise.data.nnunet import Dataset
 from planewise.device import choose_device
 from planewise.inference.confidence import VIEWS

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planewise.apps.mito_case import Results, VolumeToPredict, things_text, write_class_names
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_predict_settings import grouping_of, settled
+from planewise.apps.mito.case import Results, VolumeToPredict, things_text, write_class_names
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.predict_settings import grouping_of, settled
 from planewise.data.panoptic import PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import SHIPPED, ObjectSizes, read_model_file

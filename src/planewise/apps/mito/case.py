@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_predict_settings import calibration_of
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.predict_settings import calibration_of
 from planewise.data.case import channel_within
 from planewise.data.classes import BACKGROUND, DATASET_FILE
 from planewise.data.intensity_rule import IntensityRule

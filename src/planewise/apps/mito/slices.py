@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.data.case import Case
 from planewise.data.classes import Target, semantic_beside
 from planewise.data.intensity_rule import IntensityRule

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito_label_options import MitoMeasure
+from planewise.apps.mito.label_options import MitoMeasure
 from planewise.data.manifest import edited_outputs
 from planewise.data.run import Run
 from planewise.errors import PlanewiseError, Problem

@@ -1,6 +1,6 @@
 """Which classes a training of mito learns: instances, one class of a semantic truth, or several classes together."""
 
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.data.classes import Target
 from planewise.data.nnunet import Dataset
 from planewise.data.panoptic import PanopticClasses, panoptic_classes

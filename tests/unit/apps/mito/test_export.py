@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from planewise.apps.mito_export import base_and_licence
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.export import base_and_licence
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import RANDOM, ModelFile, Trained, find_model_file, read_model_file
 

@@ -1,6 +1,6 @@
 import pytest
 
-from planewise.apps.mito_training_files import TrainingFiles
+from planewise.apps.mito.training_files import TrainingFiles
 from planewise.errors import PlanewiseError
 from planewise.training.loop import LAST
 

@@ -1,9 +1,9 @@
 """mito predict from one volume of any size to one OME-Zarr store."""
 
-from planewise.apps.mito_case import VolumeToPredict, write_class_names
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_out_of_core import Unfinished, remove_work, segment_out_of_core
-from planewise.apps.mito_predict_settings import decisive, settled
+from planewise.apps.mito.case import VolumeToPredict, write_class_names
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.out_of_core import Unfinished, remove_work, segment_out_of_core
+from planewise.apps.mito.predict_settings import decisive, settled
 from planewise.data.case import case_name, cases_in, is_volume
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run

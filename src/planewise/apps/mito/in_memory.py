@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from planewise.apps.mito_case import Results, VolumeToPredict, things_text, write_confidence
-from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_predict_settings import grouping_of
+from planewise.apps.mito.case import Results, VolumeToPredict, things_text, write_confidence
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.predict_settings import grouping_of
 from planewise.data.panoptic import PanopticClasses
 from planewise.device import choose_device
 from planewise.inference.averaging import averaged_classes, averaging_bytes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from planewise.apps.mito_train_options import MitoTrain
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.data.nnunet import Dataset
 from planewise.data.painted_slices import PAINTED, is_painted
 from planewise.device import choose_device

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from planewise.apps.mito_classes import trained_target
-from planewise.apps.mito_corrections import with_corrections
-from planewise.apps.mito_rounds import refuse_what_has_no_rounds
-from planewise.apps.mito_slices import planes_to_train_in
-from planewise.apps.mito_test_cases import folder_for_predictions
-from planewise.apps.mito_train_options import MitoTrain
-from planewise.apps.mito_training_files import TrainingFiles
+from planewise.apps.mito.classes import trained_target
+from planewise.apps.mito.corrections import with_corrections
+from planewise.apps.mito.rounds import refuse_what_has_no_rounds
+from planewise.apps.mito.slices import planes_to_train_in
+from planewise.apps.mito.test_cases import folder_for_predictions
+from planewise.apps.mito.train_options import MitoTrain
+from planewise.apps.mito.training_files import TrainingFiles
 from planewise.data.check import check_training_truths
 from planewise.data.classes import Target
 from planewise.data.intensity_rule import IntensityRule

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from planewise.apps.mito_options import PUBLISHED, MitoPredict
+from planewise.apps.mito.options import PUBLISHED, MitoPredict
 from planewise.data.panoptic import PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions

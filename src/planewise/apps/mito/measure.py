@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito_label_options import MitoMeasure
-from planewise.apps.mito_measured_cases import (
+from planewise.apps.mito.label_options import MitoMeasure
+from planewise.apps.mito.measured_cases import (
     Sources,
     cases_of,
     class_names_of,
@@ -14,7 +14,7 @@ from planewise.apps.mito_measured_cases import (
     refuse_other_cases,
     things_of,
 )
-from planewise.apps.mito_measured_together import CASES, TOGETHER, write_together
+from planewise.apps.mito.measured_together import CASES, TOGETHER, write_together
 from planewise.correction.journal import classes_behind_note, correction_note
 from planewise.data.case import channel_within, is_volume, refuse_missing
 from planewise.data.manifest import MANIFEST

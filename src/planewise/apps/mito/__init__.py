@@ -1,0 +1,1 @@
+"""mito: fine-tune MitoNet on electron microscopy, segment instances in three planes, evaluate, measure."""
