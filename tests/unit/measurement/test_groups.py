@@ -159,7 +159,7 @@ def test_animals_of_one_condition_that_are_alike_give_no_warning():
         ("case,animal,condition\na,1,\n", "line 2 has no condition"),
         ("case,animal,condition\na,1,wt\na,1,wt\n", "names case a more than once"),
         ("case,animal,condition\na,1,wt\nb,1,ko\n", "animal 1 is in conditions ko, wt"),
-        ("case,animal,condition\na,1,wt\nb,2,wt\n", "holds 1 condition; two are needed"),
+        ("case,animal,condition\na,1,wt\nb,2,wt\n", "holds 1 condition; at least two are needed"),
         ("case,animal,condition\na,1,wt\nb,1,wt\nc,2,ko\nd,3,ko\n", r"condition wt has 1 animal \(1\); at least 2"),
     ],
 )
