@@ -15,13 +15,20 @@ from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.figures import new_figure
 
 INK = "#010203"  # stands for the page's own colour until the SVG is written
-METHOD_COLOURS = ("#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")  # Okabe and Ito, but truth's orange
+METHOD_COLOURS = (
+    "#56B4E9",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#0072B2",
+    "#F0E442",
+)  # Okabe and Ito, without truth's orange
 MARKERS = "osD^vP"
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 MANY_POINTS = 2000  # beyond them points become an image
 
 Methods = dict[str, list[Result]]
-Places = dict[str, int]  # of every method of the page, so that it looks alike in all plots
+Places = dict[str, int]  # of all methods of the page, so that each looks the same in all plots
 
 
 def style(place: int) -> dict[str, Any]:
