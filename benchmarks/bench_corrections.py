@@ -320,9 +320,7 @@ def draw(curves: dict[str, Curves], figure: Path) -> None:
         for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#3a7d44", "#777777")):
             padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
             if len(several) == 1:
-                dashes = (
-                    "--" if name == "knowing the truth" else "-"
-                )  # the curve of most doubtful first may lie under it
+                dashes = "--" if name == "knowing the truth" else "-"  # so that a line under it shows
                 axes.step(range(longest), padded[0], dashes, where="post", color=colour, linewidth=2, label=name)
                 continue
             low, middle, high = np.quantile(padded, (0.1, 0.5, 0.9), axis=0)

@@ -53,9 +53,7 @@ DENSE_HU, COARSE_HU = -740.0, 150.0
 
 def predict(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
     """Return 1 where the lungs are dense and even, 2 where dense and coarse; their outermost voxels are left out."""
-    inside = ndimage.binary_erosion(
-        lungs > 0, np.ones((3, 3, 3))
-    )  # without voxels that contain a part of the chest wall
+    inside = ndimage.binary_erosion(lungs > 0, np.ones((3, 3, 3)))  # voxels without a part of the chest wall
     weight = np.maximum(ndimage.gaussian_filter(inside.astype(np.float32), (0.5, 2, 2)), 1e-3)
 
     def mean(values: np.ndarray) -> np.ndarray:

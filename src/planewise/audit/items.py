@@ -21,7 +21,7 @@ import numpy as np
 
 from planewise.audit.measuring import (
     Crop,
-    Measured,
+    Values,
     measure_box,
     measure_missed,
     measure_object,
@@ -157,7 +157,7 @@ def _answer(item: Item, case: CaseRecord, plan: Plan, folder: Path, row: dict[st
     if done not in ("", "no", *YES):
         raise PlanewiseError(f"{ANSWERS}: done is {done!r}; it must be yes, or empty")
     path = folder / LABELS / f"{item.name}{case.ending}"
-    measured: Measured = {}
+    measured: Values = {}
     notes: tuple[str, ...] = ()
     if done == "no":
         if numbers:
@@ -195,7 +195,7 @@ def _measure(
     labels: np.ndarray,
     drawn: np.ndarray,
     path: Path,
-) -> tuple[Measured, tuple[str, ...]]:
+) -> tuple[Values, tuple[str, ...]]:
     crop = within(item, case.shape)
     if item.kind == "slice":
         reference = _read(path)[crop.place] > 0 if path.exists() else None

@@ -69,9 +69,7 @@ class Corrections:
                 )
             self._before = read_objects(self.folder / KEPT / OBJECTS)
             self.objects: Objects = folded(self._before, self.journal.live)
-            self._behind = bool(
-                self.journal.entries
-            )  # the store may lack the action of the last line, but no earlier one
+            self._behind = bool(self.journal.entries)  # a store may lack the action of the last line only
             if isinstance(self.canvas, FileCanvas):  # it holds the original voxels
                 for change in self.changes():
                     self.canvas.write(change)

@@ -118,7 +118,7 @@ def refuse_too_few(members: Sequence[Member], where: str) -> None:
             )
 
 
-def compare(members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]]) -> list[Comparison]:
+def compare_conditions(members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]]) -> list[Comparison]:
     """Compare all pairs of conditions, in the order of their first member, in all measures.
 
     ``measures``: for each measure, by case, the values of the case's objects, or one value of the case. A pair is left

@@ -12,11 +12,11 @@ from planewise.measurement.class_contacts import Classes, class_contacts, key_of
 from planewise.measurement.contacts import HALO, ContactCounter, Contacts
 from planewise.measurement.crops import masks
 from planewise.measurement.distances import distances
-from planewise.measurement.measured import Measured
 from planewise.measurement.objects import ObjectCounter, Objects
 from planewise.measurement.skeleton import centre_line
 from planewise.measurement.slabs import with_halo
 from planewise.measurement.surface import sphericity, surface_area
+from planewise.measurement.volume_measures import Measured
 from planewise.measurement.volume_summary import counted, distributions, summary, weights
 from planewise.progress import progress
 from planewise.volumes.labels import slab_starts

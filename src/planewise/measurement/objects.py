@@ -17,9 +17,7 @@ from planewise.errors import PlanewiseError
 from planewise.measurement.rows import Rows, grown
 from planewise.volumes.volume import Spacing
 
-MANY_LABELS = (
-    100  # this many values, changing at every other voxel or more often, are not labels if they fill the volume
-)
+MANY_LABELS = 100  # this many values that change at every other voxel are no labels, if they fill the volume
 FULL = 0.25  # least share of voxels above 0 with which they fill it, unlike points and thin sheets
 FAR = 2**40  # beyond any coordinate
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from planewise.measurement.groups import MIXED, Comparison, Member, animal_means
-from planewise.measurement.measured import Measured
 from planewise.measurement.tables import name_of
+from planewise.measurement.volume_measures import Measured
 from planewise.report.figures import new_figure
 from planewise.volumes.atomic import atomic_path
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.measurement.columns import OBJECT, VOLUME, definitions, measure_of, unit_of
 from planewise.measurement.groups import Comparison, Member, animal_means
-from planewise.measurement.measured import Measured, json_number
+from planewise.measurement.volume_measures import Measured, json_number
 from planewise.measurement.volume_summary import QUANTILES
 from planewise.volumes.atomic import atomic_path
 

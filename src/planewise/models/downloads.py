@@ -68,7 +68,7 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str, read: Callabl
     by = f"which {says} gives" if sha256 else f"which it had when it was first used ({pinned})"
     if not path.exists():
         say(f"Downloading {url} to {path}")
-        pooch.get_logger().setLevel("WARNING")  # we print the same
+        pooch.get_logger().setLevel("WARNING")  # planewise prints the same
         downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(path.name))
         try:
             pooch.retrieve(url, f"sha256:{known}" if known else None, path.name, path.parent, downloader=downloader)

@@ -139,9 +139,7 @@ class Trained(BaseModel):
     score: float | None  # None: there was nothing to score, and the loss decided
     loss: float
     base: str | None = None  # the model that the training started from, by name, or RANDOM; None: not known
-    base_licence: str | None = (
-        None  # of the base, or of the published model that the base goes back to; None: not known
-    )
+    base_licence: str | None = None  # of the base, or of the published model that it goes back to; None: not known
     planewise: str | None = None  # version that trained it
     train_clips: int | None = None  # slices of the clips that a SAM2's memory was trained on; None: it was not
 

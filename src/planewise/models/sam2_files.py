@@ -107,10 +107,10 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     else:
         state, beside, config = _published_state(source), _beside(source), None
     extras = _extras(source, beside)
-    ours, rest = to_transformers(state)
-    name = recognise(ours, source)
+    image_model, rest = to_transformers(state)
+    name = recognise(image_model, source)
     network = build_sam2(name, image_size or extras.image_size or IMAGE_SIZE)
-    network.load_state_dict(ours)
+    network.load_state_dict(image_model)
     if config is not None:
         check_config(source, config, network.config)
     try:
@@ -144,19 +144,19 @@ def is_sam2(path: Path) -> bool:
         return False
 
 
-def recognise(ours: State, source: Path) -> str:
+def recognise(state: State, source: Path) -> str:
     """Return the size, one of ``SIZES``, whose image model has these tensors, by transformers' names.
 
     Raises PlanewiseError listing what is missing, unexpected or of another shape compared with the most similar size.
     """
     trunk = "vision_encoder.backbone."
-    blocks = {key.split(".")[3] for key in ours if key.startswith(f"{trunk}blocks.")}
-    patches = ours.get(f"{trunk}patch_embed.projection.weight")
+    blocks = {key.split(".")[3] for key in state if key.startswith(f"{trunk}blocks.")}
+    patches = state.get(f"{trunk}patch_embed.projection.weight")
     width = len(patches) if patches is not None and patches.ndim else 0
     name = min(SIZES, key=lambda name: (abs(sum(SIZES[name].blocks) - len(blocks)), abs(SIZES[name].width - width)))
     with torch.device("meta"):
         expected = build_sam2(name, IMAGE_SIZE).state_dict()
-    if wrong := differences(shapes_of(expected), shapes_of(ours)):
+    if wrong := differences(shapes_of(expected), shapes_of(state)):
         raise PlanewiseError(
             f"{source}: {len(wrong)} tensors do not fit SAM2 hiera {name}, the most similar size:{listed(wrong)}"
         )

@@ -72,9 +72,9 @@ def _read_tokens(path: Path) -> dict[str, Any]:
 
 def check_config(source: Path, given: Any, known: Any) -> None:
     """Refuse a configuration whose trunk differs from the size that its tensors fit, despite equal shapes."""
-    theirs, ours = (config.vision_config.backbone_config for config in (given, known))
+    given_trunk, known_trunk = (config.vision_config.backbone_config for config in (given, known))
     for name in TRUNK:
-        if (stated := getattr(theirs, name)) != (wanted := getattr(ours, name)):
+        if (stated := getattr(given_trunk, name)) != (wanted := getattr(known_trunk, name)):
             raise PlanewiseError(
                 f"{source}: its config.json gives {name} as {stated}; SAM2 with these tensors has {wanted}"
             )
@@ -91,9 +91,9 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
     config = config if video is None else video
     config.architectures = ["Sam2Model" if video is None else "Sam2VideoModel"]
     config.save_pretrained(folder)
-    ours, rest = to_transformers(meta)
-    ours |= {transformers_name(key): value for key, value in rest.items()}
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in ours.items()}
+    tensors, rest = to_transformers(meta)
+    tensors |= {transformers_name(key): value for key, value in rest.items()}
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     _save_tensors(state, folder / WEIGHTS_FILE, {"format": "pt"})
     side = config.vision_config.backbone_config.image_size[0]
     for name, content in _processors(side, video is not None).items():

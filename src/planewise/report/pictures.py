@@ -11,10 +11,7 @@ import numpy as np
 from planewise.volumes.atomic import atomic_path
 
 QUALITY = 60  # of JPEG
-FEW, MOST = (
-    (230, 159, 0),
-    (86, 180, 233),
-)  # colours for the votes of fewer than half of the planes, and of more, but not all
+FEW, MOST = (230, 159, 0), (86, 180, 233)  # colours for votes of fewer than half of the planes, and of more, not all
 
 
 def jpeg_uri(grey: np.ndarray) -> str:
