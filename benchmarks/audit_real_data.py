@@ -24,14 +24,14 @@ from planewise.volumes.volume import Volume
 AUDITS = 200
 ITEMS = (10, 15, 20, 30, 45)
 QUANTITIES = ("volume fraction, slices", "number, boxes", "mean volume, boxes")
-DARK = 98  # grey value below which a voxel is taken for one of an organelle, smoothed
+DARK = 98  # smoothed grey value below which a voxel counts as part of an organelle
 SMALLEST = 5000  # voxels of an object
 SMOOTHING = 4.0  # voxels
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 
 
 def threshold(image: np.ndarray) -> np.ndarray:
-    """Return the connected dark bodies of an image: what a first attempt without any training gives."""
+    """Return the connected dark bodies of an image: a first attempt without any training."""
     dark = ndimage.gaussian_filter(image.astype(np.float32), SMOOTHING) < DARK
     labels = cc3d.connected_components(ndimage.binary_opening(dark, iterations=3))
     sizes = np.bincount(labels.ravel())

@@ -47,7 +47,7 @@ Labels = np.ndarray
 
 @dataclass(frozen=True)
 class Audit:
-    """What one audit says, with the model and without it, and what is true."""
+    """The estimates of one audit, with the model and without it, and the true value."""
 
     estimate: Estimate
     plain: Estimate
@@ -58,7 +58,7 @@ class Audit:
 
 
 def world(rng: np.random.Generator) -> np.ndarray:
-    """Return balls (n, 4), z, y, x and radius in voxels, crowded towards one side, of sizes that differ."""
+    """Return balls (n, 4), z, y, x and radius in voxels, crowded towards one side, of different sizes."""
     places = rng.uniform(0, 1, (BALLS, 3))
     places[:, 1] **= 1.5
     radii = np.clip(rng.lognormal(np.log(5), 0.3, BALLS), 2.5, 12)
@@ -78,7 +78,7 @@ def paint(balls: np.ndarray) -> Labels:
 
 
 def segmented(balls: np.ndarray, model: str, rng: np.random.Generator) -> Labels:
-    """Return the masks of a model: the truth's balls, moved, missed and made up."""
+    """Return the masks of a model: the true balls, some moved or missed, and false ones."""
     n = len(balls)
     missed = rng.random(n) < (0.2 * (balls[:, 3] < 5) if model == "biased" else 0.03)
     seen = balls[~missed].copy()
@@ -134,7 +134,7 @@ def of_slices(
 
 
 def of_boxes(boxes: Population, true: Population, rng: np.random.Generator, items: int = BUDGET) -> dict[str, Audit]:
-    """Audit number and mean volume by ``items`` boxes, drawn by what the masks say of them."""
+    """Audit number and mean volume by ``items`` boxes, which are drawn by the masks in them."""
     masks, order = by_content(boxes)
     truth = replace(true, masks={name: values[order] for name, values in true.masks.items()})
     strata = draw("stratified", cut("stratified", masks.weights, items), rng)
@@ -151,7 +151,7 @@ def of_boxes(boxes: Population, true: Population, rng: np.random.Generator, item
 
 
 def without_model(true: Population, rng: np.random.Generator, items: int = BUDGET) -> tuple[Estimate, Estimate]:
-    """Return number and mean volume by as many boxes that were drawn, and corrected, without any model."""
+    """Return number and mean volume from ``items`` boxes that were drawn and corrected without any model."""
     strata = draw("stratified", cut("stratified", np.ones(true.size), items), rng)
     nothing = np.zeros(true.size)
     count, voxels = (
@@ -161,7 +161,7 @@ def without_model(true: Population, rng: np.random.Generator, items: int = BUDGE
 
 
 def attributed(labels: Labels, drawn: Labels, objects: Population) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return what truly belongs to each predicted object, and the ids of the true objects that none belongs to."""
+    """Return the true values that belong to each predicted object, and the ids of true objects that belong to none."""
     inside = (labels > 0) & (drawn > 0)
     pairs, counts = np.unique(np.stack([labels[inside], drawn[inside]]), axis=1, return_counts=True)
     order = np.lexsort((pairs[1], -counts, pairs[0]))

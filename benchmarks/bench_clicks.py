@@ -1,8 +1,8 @@
 """Seconds from a click to a mask in planewise correct: the first click in a slice, which encodes it, and later ones.
 
-SAM2 has random weights, which take as long as trained ones: tiny at 1024 pixels on a CT of 512 x 512, and the small
-network of planewise demo ild at 128. Each click is a box with a point in it. The time runs from the drawing to the
-voxels that are to be painted. Files are written later, by an action, and are not included.
+SAM2 has random weights, which take as long as trained ones: size tiny at 1024 pixels on a CT of 512 x 512, and the
+small network of planewise demo ild at 128. Each click is a box with a point in it. The time runs from the drawing to
+the voxels that are to be painted. Files are written later, by an action, and are not included.
 
     python benchmarks/bench_clicks.py [--tiny]
 """
@@ -27,22 +27,22 @@ from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
-SLICES, CLICKS = (2, 2) if TINY else (4, 5)  # that are clicked in, and how often in each
+SLICES, CLICKS = (2, 2) if TINY else (4, 5)  # number of slices, and of clicks in each
 SPACING = (1.0, 0.7, 0.7)
 
 
 def click(segmenter: ClassSegmenter, z: int, number: int) -> float:
-    """Return the seconds of the clock that a click takes; ``number``: which in its slice, so that no two are alike."""
+    """Return the wall seconds of a click; ``number``: its number in the slice, so that no two clicks are the same."""
     low, high = 30 + number, 90 + number
     drawing = Drawing(label=1, box=((z, z + 1), (low, high), (low, high)), inside=((z, 60, 60),))
     started = time.perf_counter()
-    with suppress(PlanewiseError):  # random weights may see nothing there; to learn it takes as long
+    with suppress(PlanewiseError):  # random weights may give an empty mask, which takes as long
         segmenter(drawing)
     return time.perf_counter() - started
 
 
 def measure(size: str, image_size: int, side: int, folder: Path) -> None:
-    """Print the seconds of a network of this ``size`` that sees ``image_size`` pixels, on slices of ``side`` pixels."""
+    """Print the seconds of a network of this ``size`` with ``image_size`` input, on slices of ``side`` pixels."""
     torch.manual_seed(0)
     network = build_sam2(size, image_size)
     initialise(network)
@@ -56,7 +56,7 @@ def measure(size: str, image_size: int, side: int, folder: Path) -> None:
         started = time.perf_counter()
         segmenter = ClassSegmenter(corrections, image, str(model), None)
         loading = time.perf_counter() - started
-        click(segmenter, SLICES, 0)  # the first of a process makes what all have
+        click(segmenter, SLICES, 0)  # the first click of a process makes what all share
         seconds = [[click(segmenter, z, number) for number in range(CLICKS)] for z in range(SLICES)]
     first = [of_slice[0] for of_slice in seconds]
     later = [one for of_slice in seconds for one in of_slice[1:]]

@@ -2,8 +2,8 @@
 
 Both start from the same random weights (no published ones are needed) and see the same slices in as many steps; one of
 them also sees clips of 4 slices. Boxes come from the ground truth, one for every object, in the slice where it is
-largest. A model without clips has no memory to propagate by. Each row is a process of its own; the memory is its peak
-beyond the network.
+largest. A model without clips has no memory to propagate by. Each row runs in a separate process; the memory is its
+peak beyond the network.
 
     python benchmarks/bench_clips.py phantoms FOLDER         the CT demo's training data; tested on 8 phantoms
     python benchmarks/bench_clips.py real FOLDER DATASET     a nnU-Net raw dataset, tested on its imagesTs
@@ -33,7 +33,7 @@ from planewise.volumes.volume import Volume
 
 LENGTH = 2 if TINY else 4
 SHAPE = (8, 48, 48) if TINY else (24, 128, 128)
-PHANTOMS = range(9000, 9002 if TINY else 9008)  # seeds that no training data is made with
+PHANTOMS = range(9000, 9002 if TINY else 9008)  # seeds that are not used for training data
 EPOCHS = 1 if TINY else 50
 MODELS = {"without clips": 1, "with clips": LENGTH}  # by the slices of a clip
 Scores = list[tuple[str, dict[str, float]]]  # the Dice of each class, by case
@@ -88,7 +88,7 @@ def tests(kind: str, dataset: Path) -> list[tuple[str, Volume, Volume]]:
 
 
 def measure(kind: str, dataset: Path, model: Path, way: str) -> tuple[Scores, float, float]:
-    """Return the Dice of every class of every case, the CPU seconds for a slice, and the GB that it took."""
+    """Return the Dice of each class in each case, the CPU seconds per slice, and the peak memory in GB."""
     torch.set_num_threads(1)
     names = read_labels_of(dataset / DATASET_FILE).class_names()
     cases = tests(kind, dataset)
@@ -109,7 +109,7 @@ def measure(kind: str, dataset: Path, model: Path, way: str) -> tuple[Scores, fl
 
 
 def measured(kind: str, dataset: Path, model: Path, way: str) -> tuple[Scores, float, float]:
-    """Measure in a process of its own, whose peak of memory is that of this alone."""
+    """Measure in a separate process, so that its peak memory is that of this measurement alone."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, kind, dataset, model, way).result()
 

@@ -30,7 +30,7 @@ BINS = 5  # of equal width, for the calibration error: there are few objects
 
 
 def objects_of(predictions: Path, truth: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the confidence of every predicted object of a folder, (objects,), and whether it is right."""
+    """Return the confidence of each predicted object of a folder, (objects,), and whether the object is right."""
     certain, right = [], []
     for path in volumes_in(truth):
         with (predictions / f"{stem_of(path)}_objects.csv").open(newline="", encoding="utf-8") as file:
@@ -50,14 +50,14 @@ def risk_coverage(certain: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, n
 
 
 def calibration_bins(certain: np.ndarray, right: np.ndarray) -> list[tuple[float, float, int]]:
-    """Return for each bin with objects their mean confidence, the share that is right, and their number."""
+    """Return, for each bin that has objects, their mean confidence, the share that is right, and their number."""
     bins = np.minimum((certain * BINS).astype(int), BINS - 1)
     chosen = [bins == place for place in range(BINS)]
     return [(float(certain[of].mean()), float(right[of].mean()), int(of.sum())) for of in chosen if of.any()]
 
 
 def report(name: str, certain: np.ndarray, right: np.ndarray) -> None:
-    """Print one row: see the columns."""
+    """Print the numbers of one run as a row."""
     coverage, risk = risk_coverage(certain, right)
     error = sum(count * abs(mean - share) for mean, share, count in calibration_bins(certain, right)) / len(right)
     brier, of_mean = float(np.mean((certain - right) ** 2)), float(right.mean() * (1 - right.mean()))
@@ -87,7 +87,7 @@ def draw(path: Path, runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
 
 
 def make_up(folder: Path) -> None:
-    """Write a truth of 8 cubes, and a prediction with 4 more, of which the planes agree less."""
+    """Write a truth of 8 cubes, and a prediction with 4 more, on which the planes agree less."""
     labels = np.zeros((20, 40, 120), np.uint16)
     for place in range(12):
         y, x = 4 + 18 * (place % 2), 20 * (place // 2)

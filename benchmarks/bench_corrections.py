@@ -3,7 +3,7 @@
 TRUTH is a label volume, and each RESULT a prediction of it as planewise mito predict writes it, with its planes beside
 it. A scripted user goes through the list and makes each place equal to the ground truth, by the actions of planewise
 correct. A place that is already right also costs a look; one that an earlier correction settled costs none. The list is
-the same for all orders: every object, and whatever the planes have and the result lacks.
+the same for all orders: all objects of the result, and those of the planes that it lacks.
 
 The orders are: the most doubtful first (--worklist agreement, which does not know the ground truth); evenly spaced
 through the volume; random (the mean of many, computed from the overlap table, which must also reproduce the other
@@ -14,8 +14,8 @@ result must be unchanged. Without arguments it runs on a phantom with made-up er
     python benchmarks/bench_corrections.py [--tiny] [TRUTH RESULT ... [--figure PNG]] [--orders N] [--round K]
     python benchmarks/bench_corrections.py TRUTH RESULT --leave N
 
-With --leave it corrects the N most doubtful places of RESULT and leaves it so, to train on with planewise mito train
---corrections.
+With --leave it corrects the N most doubtful places of RESULT and leaves the result corrected, for training with
+planewise mito train --corrections.
 """
 
 import argparse
@@ -44,22 +44,22 @@ from planewise.volumes.slices import PLANES
 from planewise.volumes.volume import Volume
 
 IOU = 0.5
-RIGHT = 0.75  # IoU from which on the user lets an object stay
-GAINS = (0.5, 0.75, 0.9, 1.0)  # shares of what can be gained at all
-SHARE = 0.9  # of them, of which orders are compared
+RIGHT = 0.75  # the user leaves an object as it is from this IoU on
+GAINS = (0.5, 0.75, 0.9, 1.0)  # shares of the largest possible gain
+SHARE = 0.9  # the one by which orders are compared
 Order = Callable[[Sequence[Doubt]], list[Doubt]]
 
 
 @dataclass(frozen=True)
 class Together:
-    """The objects of a place that belong together, see ``evaluation.mistakes``: of truth and of the result."""
+    """The objects of truth and result at a place that belong together, see ``evaluation.mistakes``."""
 
     truth: set[int]
     result: set[int]
 
     @classmethod
     def at(cls, table: Overlap, label: int, true_label: int) -> "Together":
-        """Return all that is linked, by way of others too, with an object of the result or of the truth."""
+        """Return all objects that are linked, directly or through others, with an object of the result or the truth."""
         objects = table.objects
         true, predicted = (dict(zip(*sizes)) for sizes in (table.first_sizes(), table.second_sizes()))
         links = [
@@ -85,9 +85,9 @@ def iou_of(table: Overlap, true_label: int, label: int) -> float:
 
 @dataclass(frozen=True)
 class Settled:
-    """What a correction at a place makes right: what belongs together there; ``gained`` pairs, ``fewer`` errors.
+    """The effect of a correction at a place on the objects ``together``: ``gained`` matches, ``fewer`` errors.
 
-    ``changes``: whether anything is drawn anew, or the place is only looked at.
+    ``changes``: whether the correction changes anything, or the place is only looked at.
     """
 
     together: Together
@@ -97,7 +97,7 @@ class Settled:
 
 
 class OnPaper:
-    """The corrections of a list worked out from the overlap table alone, in any order, without a voxel being drawn."""
+    """The corrections of a list, computed from the overlap table alone, in any order, without changing a voxel."""
 
     def __init__(self, places: Sequence[Doubt], truth: np.ndarray, table: Overlap) -> None:
         matches = match_objects(table, IOU)
@@ -117,7 +117,7 @@ class OnPaper:
         return 2 * tp / max(1, 2 * tp + wrong)
 
     def curve(self, order: Sequence[Doubt]) -> list[float]:
-        """Return what the function ``curve`` does."""
+        """Return the same curve as the function ``curve``."""
         truth: set[int] = set()
         result: set[int] = set()
         gained = fewer = 0
@@ -126,7 +126,7 @@ class OnPaper:
             at = self.settled[id(doubt)]
             together = at.together
             if doubt.label in result or (not doubt.label and together.truth and together.truth <= truth):
-                continue  # it is gone, or an object is there by now
+                continue  # an earlier correction removed it, or drew an object there
             if at.changes and not (together.truth <= truth and together.result <= result):
                 gained, fewer = gained + at.gained, fewer + at.fewer
                 truth |= together.truth
@@ -135,7 +135,7 @@ class OnPaper:
         return scores
 
     def best(self) -> list[Doubt]:
-        """Return the order of somebody who knows the truth: the largest gain in F1 first, what gains nothing last."""
+        """Return the order of somebody who knows the truth: the largest gain in F1 first, places without gain last."""
         order: list[Doubt] = []
         rest: list[Doubt] = []
         left = list(self.places)
@@ -145,19 +145,21 @@ class OnPaper:
             order.append(left.pop(f1.index(max(f1))))
             first = self.settled[id(order[-1])]
             gained, fewer = gained + first.gained, fewer + first.fewer
-            rest += [one for one in left if self.settled[id(one)].together == first.together]  # which is settled by it
+            rest += [
+                one for one in left if self.settled[id(one)].together == first.together
+            ]  # settled by the same correction
             left = [one for one in left if self.settled[id(one)].together != first.together]
         return order + rest
 
 
 class User:
-    """Makes places as the truth has them."""
+    """A scripted user, who makes places equal to the truth."""
 
     def __init__(self, truth: np.ndarray) -> None:
         self.truth, self.objects = truth, find_objects(truth)
 
     def correct(self, corrections: Corrections, doubt: Doubt, table: Overlap) -> bool:
-        """Look at a place, and correct it; return whether it was to be looked at still."""
+        """Look at a place, and correct it; return False if an earlier correction settled it."""
         label = doubt.label
         if label and label not in corrections.objects:
             return False
@@ -187,7 +189,7 @@ class User:
 
 
 def curve(result: Path, truth: np.ndarray, user: User, order: list[Doubt]) -> list[float]:
-    """Return F1 after each correction, that before the first among them; in the end all is undone."""
+    """Return F1 before the first correction and after each; in the end all corrections are undone."""
     before = hashlib.sha256(result.read_bytes()).hexdigest()
     with Corrections(result) as corrections:
         canvas = corrections.canvas
@@ -202,12 +204,12 @@ def curve(result: Path, truth: np.ndarray, user: User, order: list[Doubt]) -> li
                 scores.append(instance_scores(table, IOU).f1)
         corrections.save()
         corrections.undo(len(corrections.actions))
-    assert hashlib.sha256(result.read_bytes()).hexdigest() == before, "undoing did not give back the very bytes"
+    assert hashlib.sha256(result.read_bytes()).hexdigest() == before, "undoing did not restore the exact bytes"
     return scores
 
 
 def doubts_of(result: Path) -> list[Doubt]:
-    """Return the list of a result, by the planes beside it."""
+    """Return the list of places of a result, from the planes beside it."""
     planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending_of(result)}") for plane in PLANES}
     return doubts(
         np.asarray(read_labels(result).voxels),
@@ -216,7 +218,7 @@ def doubts_of(result: Path) -> list[Doubt]:
 
 
 def leave(truth_path: Path, result: Path, count: int) -> None:
-    """Correct the first places of the list, the most doubtful, and leave the result so."""
+    """Correct the ``count`` most doubtful places of the list, and leave the result corrected."""
     truth = np.asarray(read_labels(truth_path).voxels)
     user, looked = User(truth), 0
     with Corrections(result) as corrections:
@@ -228,7 +230,7 @@ def leave(truth_path: Path, result: Path, count: int) -> None:
 
 
 def evenly(places: Sequence[Doubt]) -> list[Doubt]:
-    """Return an order whose first ones are spread evenly through the volume, however many they are."""
+    """Return an order in which any number of first places is spread evenly through the volume."""
     placed = sorted(places, key=lambda one: one.place)
     bits = max(1, (len(placed) - 1).bit_length())
     turned = [int(format(i, f"0{bits}b")[::-1], 2) for i in range(2**bits)]
@@ -236,8 +238,8 @@ def evenly(places: Sequence[Doubt]) -> list[Doubt]:
 
 
 def needed(several: list[list[float]], share: float, step: int) -> float:
-    """Return after how many corrections, in rounds of ``step``, a share of the gain of all is reached: the mean of
-    several orders, each given by F1 after every correction."""
+    """Return the number of corrections, in rounds of ``step``, that reach a share of the gain of all corrections: the
+    mean over several orders, each given by F1 after each correction."""
 
     def of_one(scores: list[float]) -> int:
         wanted = scores[0] + share * (scores[-1] - scores[0])
@@ -248,7 +250,7 @@ def needed(several: list[list[float]], share: float, step: int) -> float:
 
 
 def phantom(folder: Path) -> tuple[Path, list[Path]]:
-    """Write a phantom's truth, and a result with errors that its planes share in part."""
+    """Write a phantom's truth, and a result with errors that only some of its planes share."""
     side = 48 if TINY else 160
     write_phantom_dataset(folder / "data", 0, (16, 32, 32), (side // 2, side, side), 1, bodies=8 if TINY else 60)
     [path] = (folder / "data" / "instancesTs").glob("*.tiff")
@@ -290,7 +292,9 @@ def run(truth_path: Path, results: list[Path], orders: int, step: int) -> dict[s
             }
             made = {name: [curve(copy, truth, user, order)] for name, order in one_each.items()}
             for name, order in one_each.items():
-                assert np.allclose(paper.curve(order), made[name][0]), f"{result}: {name} is otherwise on paper"
+                assert np.allclose(paper.curve(order), made[name][0]), (
+                    f"{result}: {name} differs from the overlap table's curve"
+                )
             shuffled = [[places[i] for i in rng.permutation(len(places))] for _ in range(orders)]
             made["random"] = [paper.curve(order) for order in shuffled]
         name = f"{result.parent.name}/{result.name}"
@@ -305,7 +309,7 @@ def run(truth_path: Path, results: list[Path], orders: int, step: int) -> dict[s
 
 
 def draw(curves: dict[str, Curves], figure: Path) -> None:
-    """Draw F1 against the number of corrections for every result: each order; of random ones the median."""
+    """Draw F1 against the number of corrections, for each result and order; of random orders the median."""
     import matplotlib.pyplot as plt
 
     columns = min(3, len(curves))
@@ -316,7 +320,7 @@ def draw(curves: dict[str, Curves], figure: Path) -> None:
         for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#3a7d44", "#777777")):
             padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
             if len(several) == 1:
-                dashes = "--" if name == "knowing the truth" else "-"  # under which the doubtful first may lie
+                dashes = "--" if name == "knowing the truth" else "-"  # so that a line under it shows
                 axes.step(range(longest), padded[0], dashes, where="post", color=colour, linewidth=2, label=name)
                 continue
             low, middle, high = np.quantile(padded, (0.1, 0.5, 0.9), axis=0)
@@ -341,7 +345,7 @@ if __name__ == "__main__":
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--orders", type=int, default=2 if TINY else 200, help="random orders of each result")
     parser.add_argument("--round", type=int, default=1, help="corrections in a round")
-    parser.add_argument("--leave", type=int, help="correct so many places, and leave the result so")
+    parser.add_argument("--leave", type=int, help="correct this many places, and leave the result corrected")
     options = parser.parse_args(WORDS)
     if options.leave is not None:
         leave(options.truth, *options.results, options.leave)

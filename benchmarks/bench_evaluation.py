@@ -46,7 +46,7 @@ def pair(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def alternate(**works: Callable[[], Any]) -> dict[str, Any]:
-    """Run the works in turns; print their medians and the ratio of the first to each; return their results."""
+    """Run the functions in turns; print their medians and the ratio of the first to each; return their results."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     results = {}
     for _ in range(REPEATS):
@@ -79,7 +79,7 @@ def surfaces_by_monai(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndar
 
 
 def objects_by_monai(truth: np.ndarray, predicted: np.ndarray, labels: list[int]) -> list[float]:
-    """Return each object's HD95 by MONAI, which crops to what it is given."""
+    """Return each object's HD95 by MONAI, which crops to the given masks."""
     from monai.metrics import compute_hausdorff_distance
 
     distances = []

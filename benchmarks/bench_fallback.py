@@ -1,4 +1,4 @@
-"""What SAM2's stability fallback costs: masks of boxes from the ground truth, as they are, and replaced by it.
+"""What SAM2's stability fallback costs: masks of boxes from the ground truth, with and without it.
 
 Each MODEL is a medsam_model_*.pth that was trained on chest phantoms, as planewise demo ild writes it. The boxes are
 those of every class in every slice of phantoms that were in no training. Without MODEL one is trained in seconds, whose
@@ -25,7 +25,7 @@ from planewise.models.sam2_files import load_sam2
 
 SHAPE = (10, 64, 64) if TINY or not WORDS else (24, 128, 128)
 PHANTOMS = 1 if TINY or not WORDS else 8
-FIRST_SEED = 900_000  # beyond those of any demo
+FIRST_SEED = 900_000  # higher than the seeds of all demos
 Slice = tuple[np.ndarray, np.ndarray]  # window applied, in 0..1; truth
 
 
@@ -42,7 +42,7 @@ def slices() -> list[Slice]:
 
 @torch.inference_mode()
 def masks_of(segmenter: BoxSegmenter, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return a mask (boxes, H, W) of each box."""
+    """Return the mask of each box (boxes, H, W)."""
     height, width = image.shape
     shares = torch.from_numpy(boxes / np.array([width, height, width, height])).float()[None]
     logits, _ = segmenter.decode(segmenter.encode(torch.from_numpy(image).float()[None]), shares)
@@ -50,7 +50,7 @@ def masks_of(segmenter: BoxSegmenter, image: np.ndarray, boxes: np.ndarray) -> n
 
 
 def compare(model: Path, shown: list[Slice]) -> str:
-    """Return a row: the pooled Dice of both ways, and how many masks are replaced."""
+    """Return a row: the pooled Dice without and with the fallback, and how many masks it replaces."""
     weights = load_sam2(model, None)
     segmenters = [BoxSegmenter(weights.network, fallback=on) for on in (False, True)]
     shared, both = np.zeros(2), np.zeros(2)

@@ -1,16 +1,16 @@
 """Serial scans of phantoms: how often no change is called a change, and how well a known change is recovered.
 
-Scans without change are one phantom scanned twice. The second time it is breathed in differently (warped by a smooth
-field, with density for the same mass), with its own noise, kernel and slice thickness. Both scans are sampled in the
-same way, finer than voxels. If the second were interpolated once more than the first, it would be softer, as with
-another kernel and thicker slices, and no header would say so; ``softer`` measures this. Scans with change have patches
+Scans without change are one phantom scanned twice. The second scan has another inspiration (it is warped by a smooth
+field, with the density for the same mass), noise, kernel and slice thickness. Both scans are sampled in the same way,
+finer than voxels. If the second were interpolated once more than the first, it would be softer, as with another kernel
+and thicker slices, and no header would say so; ``softer`` measures this. Scans with change have patches
 grown by a known factor, and are warped by a known field. All are segmented by thresholds, so that only the method is
 tested.
 
     python benchmarks/bench_follow.py [null|softer|growth|places|CT.nii.gz ...] [PAIRS] [FIRST] [--tiny]
 
 ``FIRST`` is the seed of the first phantom, so that pairs can be shared out between runs. A CT in HU is warped by a
-known field, and its points are found again. If no part is named, all parts except the CT run.
+known field, and registration must find its points again. If no part is named, all parts except the CT run.
 """
 
 import time
@@ -47,13 +47,13 @@ RETAKES = 3 if TINY else 8
 GROWTHS = (1.5,) if TINY else (1.1, 1.25, 1.5, 2.0)
 PLACES = 1 if TINY else 3  # phantoms
 GROUPS = {"ground_glass": (1,), "total_fibrosis": (2,), "total_extent": (1, 2)}
-VARIATION = Variation(0.0, 0.3, 1.25, 0.03)  # as scans of one kernel and 5 mm give it
+VARIATION = Variation(0.0, 0.3, 1.25, 0.03)  # that of scans with one kernel and slices of 5 mm
 DENSE_HU, COARSE_HU = -740.0, 150.0
 
 
 def predict(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-    """Return 1 where the lungs are dense and even, 2 where they are dense and coarse, a voxel under their surface."""
-    inside = ndimage.binary_erosion(lungs > 0, np.ones((3, 3, 3)))  # where no voxel is filled with the chest wall
+    """Return 1 where the lungs are dense and even, 2 where dense and coarse; their outermost voxels are left out."""
+    inside = ndimage.binary_erosion(lungs > 0, np.ones((3, 3, 3)))  # voxels without a part of the chest wall
     weight = np.maximum(ndimage.gaussian_filter(inside.astype(np.float32), (0.5, 2, 2)), 1e-3)
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def predict(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
 
 
 def sampled(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Return a phantom, warped, every voxel the mean of eight places in it: as blurred whatever the field."""
+    """Return a warped phantom, each voxel the mean of eight points in it: equally blurred whatever the field."""
     spline = ndimage.spline_filter(image.astype(np.float32), output=np.float32)
     places = np.indices(image.shape, np.float32) + field
     samples = [
@@ -76,9 +76,9 @@ def sampled(image: np.ndarray, field: np.ndarray) -> np.ndarray:
 
 
 def scanned(image: np.ndarray, field: np.ndarray, rng: np.random.Generator, softer: bool = False) -> np.ndarray:
-    """Return a phantom, scanned: warped, by a kernel and a slice thickness of its own, and with noise.
+    """Return a scan of a phantom: warped, with a random kernel and slice thickness, and with noise.
 
-    ``softer``: interpolated linearly, which blurs by 0.4 voxels (SD) along every axis wherever places lie between.
+    ``softer``: interpolated linearly, which blurs by 0.4 voxels (SD) along each axis, between the centres of voxels.
     """
     made = warped(image.astype(np.float32), field) if softer else sampled(image, field)
     gradients = [np.gradient(step, axis=axis) for axis, step in enumerate(field)]
@@ -108,7 +108,7 @@ def retaken(hu: np.ndarray, seed: int) -> list[dict[tuple[str, str, str], float]
 
 
 def compared(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[list, float]:
-    """Return the changes between two phantoms, as ``ild follow`` finds them, and the Dice of the lungs.
+    """Return the changes between two phantoms, as ``ild follow`` computes them, and the Dice of the lungs.
 
     Raises PlanewiseError if they cannot be compared.
     """
@@ -120,7 +120,7 @@ def compared(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[list, fl
     after = measures_of(count_voxels(labels, two), GROUPS)
     of_first, of_second = retaken(first, seed), retaken(second, seed + 1)
     if min(len(of_first), len(of_second)) < LEAST_RETAKES:
-        raise PlanewiseError("too few retakes whose lungs are found alike")
+        raise PlanewiseError("too few retakes in which the lungs are the same")
     rows = changes(measures_of(before, GROUPS), after, carried, of_first, of_second, before.lung_ml)
     return rows, registration.overlap
 
@@ -159,7 +159,7 @@ def without_change(softer: bool) -> None:
 
 
 def with_change() -> None:
-    """Print the change that is recovered beside the true one, and how often it is called."""
+    """Print the measured change beside the true one, and how often it is called a change."""
     for growth in GROWTHS:
         rows_of: dict[str, list[tuple[float, Change]]] = {"total_fibrosis": [], "total_extent": []}
         refused = 0
@@ -194,7 +194,7 @@ def with_change() -> None:
 
 
 def displacements() -> None:
-    """Print how far registered places of phantoms are from their true ones."""
+    """Print how far registered points of phantoms are from their true positions."""
     for seed in range(PLACES):
         image, _ = chest_phantom(SHAPE, 300 + seed)
         field = breathing_field(SHAPE, seed, 0.03)
@@ -202,7 +202,7 @@ def displacements() -> None:
 
 
 def real(path: Path) -> None:
-    """Print how far registered places of a CT in HU are from their true ones, after a known field has warped it."""
+    """Print how far registered points of a CT in HU are from their true positions, after warping by a known field."""
     patient, hu = read_patient(path.name, path, None, *WINDOWS["lung"])
     field = breathing_field(hu.shape, 0, 0.03)
     size, steps = (" x ".join(f"{value:.3g}" for value in values) for values in (hu.shape, patient.spacing_mm))
@@ -218,7 +218,7 @@ def placed(first: np.ndarray, second: np.ndarray, field: np.ndarray, spacing_mm:
     seconds = time.process_time() - before
     places = np.indices(first.shape).astype(np.float32)
     true = places.copy()
-    for _ in range(10):  # the field leads back: its inverse by iteration, each time a tenth as far away
+    for _ in range(10):  # the inverse of the field by iteration; each step reduces the error tenfold
         true = places - np.stack([ndimage.map_coordinates(step, true, order=1, mode="nearest") for step in field])
     moved = np.moveaxis(true - places, 0, -1) * np.array(spacing_mm)
     inside, voxel_ml = sides[0] > 0, float(np.prod(spacing_mm)) / 1000

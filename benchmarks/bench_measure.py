@@ -37,7 +37,7 @@ def ellipsoids(side: int) -> np.ndarray:
 
 
 def timed(name: str, work: Callable[[], Any]) -> tuple[Any, float]:
-    """Run a work; print and return its CPU seconds."""
+    """Run a function; print its CPU seconds, and return them with its result."""
     started = time.process_time()
     result = work()
     spent = time.process_time() - started
@@ -46,7 +46,7 @@ def timed(name: str, work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def count(labels: np.ndarray, image: np.ndarray) -> ObjectCounter:
-    """Return the objects as they are counted slab by slab."""
+    """Return the counted objects, from slabs."""
     counter = ObjectCounter(labels.shape)
     for start in range(0, len(labels), 64):
         counter.add(labels[start : start + 64], start, image[start : start + 64])
@@ -54,7 +54,7 @@ def count(labels: np.ndarray, image: np.ndarray) -> ObjectCounter:
 
 
 def contacts(labels: np.ndarray) -> ContactCounter:
-    """Return the contacts."""
+    """Return the counted contacts, from slabs."""
     counter = ContactCounter(SPACING)
     counter.add(labels, labels, slice(0, len(labels)))
     return counter

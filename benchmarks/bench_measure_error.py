@@ -30,7 +30,7 @@ Measure = Callable[[float, Spacing, np.ndarray, int], float]
 
 
 def objects_of(mask: np.ndarray) -> ObjectCounter:
-    """Return what is counted of a mask."""
+    """Return the counted objects of a mask."""
     counter = ObjectCounter(mask.shape)
     counter.add(mask.astype(np.uint32), 0)
     return counter
@@ -48,7 +48,7 @@ def surface_of_ball(radius: float, spacing: Spacing, turn: np.ndarray, seed: int
 
 
 def surface_of_ellipsoid(radius: float, spacing: Spacing, turn: np.ndarray, seed: int) -> float:
-    """Return the relative error of the surface of an ellipsoid, the shortest half-axis of which is ``radius``."""
+    """Return the relative error of the surface of an ellipsoid with ``radius`` as its shortest half-axis."""
     half_axes = [radius * side for side in ELONGATED]
     return surface_area(ellipsoid(half_axes, spacing, turn, seed), spacing) / ellipsoid_surface(half_axes) - 1
 
@@ -83,13 +83,13 @@ def radius_of_y(radius: float, spacing: Spacing, turn: np.ndarray, seed: int) ->
 
 
 def branches_of_y(radius: float, spacing: Spacing, turn: np.ndarray, seed: int) -> float:
-    """Return how many branches and ends too many or too few the tubes have."""
+    """Return by how many the branches and ends of the tubes are too many or too few."""
     line = centre_line(y_tube(6 * radius, radius, spacing, turn, seed), spacing)
     return abs(line.branches - 3) + abs(line.end_points - 3)
 
 
 def contact_of_balls(radius: float, spacing: Spacing, turn: np.ndarray, seed: int) -> float:
-    """Return the relative error of the disc in which two balls touch, their centres a radius apart."""
+    """Return the relative error of the disc in which two balls touch whose centres are a radius apart."""
     labels = touching_balls(radius, radius, spacing, turn, seed)
     counter = ContactCounter(spacing)
     counter.add(labels, labels, slice(0, len(labels)))
@@ -110,7 +110,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def worst(measure: Measure, radius: float, thickness: float) -> float:
-    """Return the error, of those in three orientations, that is farthest from none."""
+    """Return the error with the largest absolute value of those in three orientations."""
     spacing = (thickness, 1.0, 1.0)
     errors = [measure(radius, spacing, turn, seed) for seed, turn in enumerate(orientations())]
     return max(errors, key=abs)

@@ -1,8 +1,8 @@
 """The memory that prediction takes beyond Python and the network: in memory and streamed, in one plane and in three.
 
-The network is a perfect one, which knows the slices of one tile that repeats, so everything except the network is
-measured. Each case runs in a process of its own, on an uncompressed TIFF of 256 x 1024 x 1024 (uint8). Its peak is
-Linux's own figure, minus what the process had when everything permanent was loaded and compiled.
+The network is a perfect one, which knows the slices of a repeated tile, so everything except the network is measured.
+Each case runs in a separate process, on an uncompressed TIFF of 256 x 1024 x 1024 (uint8). Its peak is that given by
+Linux, minus the memory of the process when everything permanent was loaded and compiled.
 
     python benchmarks/bench_memory.py            all
     python benchmarks/bench_memory.py --tiny     the same on 64 x 128 x 128, where what is fixed outweighs the input
@@ -33,11 +33,11 @@ from planewise.models.panoptic_loss import panoptic_targets
 from planewise.volumes.slices import PLANES, Plane, as_stack
 
 TILE = 64 if TINY else 128
-STREAMED = "100MB"  # that a streamed case may take; more than that is beyond its share
+STREAMED = "100MB"  # memory that a streamed case may take
 
 
 class RepeatedTile:
-    """Outputs of a perfect network for slices that repeat those of a tile, all of which it knows before."""
+    """Outputs of a perfect network for the slices of a repeated tile, which are computed in advance."""
 
     def __init__(self, tile: np.ndarray) -> None:
         self.known: dict[bytes, SliceOutputs] = {}
@@ -63,7 +63,7 @@ AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 16)
 
 
 def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: tuple[Plane, ...], memory: str) -> None:
-    """Predict a volume in which ``tile`` repeats and print what it took at most."""
+    """Predict a volume in which ``tile`` repeats and print its peak memory."""
     network = RepeatedTile(tile)
 
     def predict(name: str, times: tuple[int, ...]) -> tuple[int, float, float]:
@@ -100,7 +100,7 @@ def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: t
 
 
 def resident_gigabytes() -> float:
-    """Return the memory that this process has now."""
+    """Return the memory that this process has now, in GB."""
     match = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert match is not None
     return int(match[1]) * 1024 / 1e9

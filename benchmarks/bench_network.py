@@ -43,7 +43,7 @@ OPTIONS = SliceOptions(IntensityRange(0.0, 255.0), 0.57571, 0.12765, 16)
 
 
 def published_slices(scripted: torch.jit.ScriptModule, voxels: np.ndarray, plane: str) -> Iterator[SliceOutputs]:
-    """Yield what the export says of every slice, one at a time."""
+    """Yield the outputs of the export for each slice, one at a time."""
     for slice_ in as_stack(voxels, plane):
         with torch.inference_mode():
             out = scripted(torch.from_numpy(prepared(slice_[None], OPTIONS)[:, None]), 2, False)
@@ -51,7 +51,7 @@ def published_slices(scripted: torch.jit.ScriptModule, voxels: np.ndarray, plane
 
 
 def time_orders(name: str, weights: Path, voxels: np.ndarray) -> None:
-    """Print seconds a slice of the published order and of ours."""
+    """Print the seconds per slice of the published order and of planewise's."""
     scripted = torch.jit.load(str(weights)).eval()
     network = inference_network(weights, None, "cpu")
     works = {
@@ -72,7 +72,7 @@ def time_orders(name: str, weights: Path, voxels: np.ndarray) -> None:
 
 
 def _ignore(steps: int) -> None:
-    """Nobody watches."""
+    """Show no progress."""
 
 
 def compare_f1(weights: Path, dataset: Path) -> None:
@@ -95,7 +95,7 @@ def compare_f1(weights: Path, dataset: Path) -> None:
 
 
 def train_small(folder: Path) -> tuple[Path, Path]:
-    """Return a dataset, the demo's, and the weights of a small network that was trained on it."""
+    """Return the demo's dataset, and the weights of a small network that was trained on it."""
     dataset, models = folder / "Dataset000_Phantom", folder / "Dataset000_Phantom_model"
     if TINY:
         write_phantom_dataset(dataset, 0, (32, 64, 72), (24, 40, 56), 1, bodies=8)

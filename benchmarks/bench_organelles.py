@@ -1,4 +1,4 @@
-"""Three organelles at once: MitoNet_small trained on phantoms with mitochondria, nuclei and ER, and what it finds.
+"""Three organelles at once: MitoNet_small trained on phantoms with mitochondria, nuclei and ER, and its scores.
 
 Each seed makes its own dataset, two training volumes and a test volume, and trains from scratch. There is a row for
 each seed and class: for things F1 at IoU 0.5 and panoptic quality of the objects, for all classes Dice and IoU of the

@@ -39,7 +39,7 @@ Outputs = dict[str, list[SliceOutputs]]
 
 
 class Seconds(NamedTuple):
-    """Wall, user and system seconds; the system's are those of getting memory."""
+    """Wall, user and system seconds; the system's are mostly those of obtaining memory."""
 
     wall: float
     user: float
@@ -58,14 +58,14 @@ def now() -> Seconds:
 
 
 def outputs_of(truth: np.ndarray) -> Outputs:
-    """Return what a perfect network would say of every slice of every plane."""
+    """Return the outputs of a perfect network for all slices of all planes."""
     return {
         plane: [slice_outputs(slice_, plane, i) for i, slice_ in enumerate(as_stack(truth, plane))] for plane in PLANES
     }
 
 
 def slice_outputs(labels: np.ndarray, plane: str, index: int) -> SliceOutputs:
-    """Return the outputs for one slice (H, W): sure of what is inside, with noise that its place determines."""
+    """Return the outputs for one slice (H, W): certain inside objects, with noise that the slice's place determines."""
     padded = pad_to_factor(labels, 16)
     heatmap, offsets = panoptic_targets(padded)
     noise = np.random.default_rng([7, AXIS[plane], index]).standard_normal(padded.shape)
@@ -77,7 +77,7 @@ def slice_outputs(labels: np.ndarray, plane: str, index: int) -> SliceOutputs:
 
 
 def volumes_of(which: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the truth of a volume, and the published result of it, if the reference is here."""
+    """Return the truth of a volume, and the published result for it if the reference folder exists."""
     if REFERENCE.is_dir() and not TINY:
         reference = np.load(REFERENCE / f"orthoplane_{which}.npz")
         return reference["gt"], reference["consensus"]
@@ -86,7 +86,7 @@ def volumes_of(which: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def tiled(outputs: Outputs, times: int) -> Callable[[str], list[SliceOutputs]]:
-    """Return what gives a plane's outputs for the volume repeated ``times`` along every axis."""
+    """Return a function that gives a plane's outputs for the volume repeated ``times`` along each axis."""
 
     def plane_outputs(plane: str) -> list[SliceOutputs]:
         once = [
@@ -105,7 +105,7 @@ def tiled(outputs: Outputs, times: int) -> Callable[[str], list[SliceOutputs]]:
 def run(
     outputs: Callable[[str], list[SliceOutputs]], shape: tuple[int, int, int], threads: int = 1
 ) -> tuple[np.ndarray, Seconds]:
-    """Return the final volume, and the seconds that it took without making ``outputs``."""
+    """Return the final volume, and the seconds that it took, without those for making ``outputs``."""
     planes, spent = [], Seconds(0.0, 0.0, 0.0)
     for plane in PLANES:
         inputs, started = outputs(plane), now()
@@ -117,7 +117,7 @@ def run(
 
 
 def compare(which: str) -> Outputs:
-    """Print ours, theirs and the ratio for one volume; return its outputs."""
+    """Print planewise's cost, the published one and their ratio for one volume; return its outputs."""
     truth, published = volumes_of(which)
     inputs = outputs_of(truth)
     before = peak_gigabytes()
@@ -142,7 +142,7 @@ def compare(which: str) -> Outputs:
     if published is not None:
         differing = int(((volume > 0) != (published > 0)).sum())
         print(f"               {differing} of {int((volume > 0).sum())} foreground voxels differ from theirs")
-    read = 3 * truth.size * 4  # every logit of three planes, once
+    read = 3 * truth.size * 4  # all logits of three planes, once
     print(f"  limit        the logits alone are {read / 1e9:.2f} GB, {read / 1e9 / copy_rate():.2f} s to read once")
     return inputs
 

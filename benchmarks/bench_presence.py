@@ -1,4 +1,4 @@
-"""How reliable presence and expected Dice without boxes are, and how often a scan is called unlike the training.
+"""How reliable presence and expected Dice without boxes are, and how often a scan is called far from the training data.
 
 Each WORK is a folder of planewise ild run on chest phantoms, such as planewise ild demo writes (FOLDER/work). The
 scores of its model are calibrated on the patients that its training held out, as ild train does. Then the model
@@ -37,11 +37,11 @@ from planewise.volumes.volume import Volume
 
 SHAPE = (10, 64, 64) if TINY or not WORDS else (24, 128, 128)
 DISEASED, HEALTHY = (2, 1) if TINY or not WORDS else (12, 8)
-FIRST_SEED = 900_000  # beyond those of any demo
+FIRST_SEED = 900_000  # higher than the seeds of all demos
 BINS = 10
 LUNG = WINDOWS["lung"]
 CLASSES = (1, 2, 3)
-Scan = tuple[np.ndarray, tuple[float, float]]  # HU (z, y, x), and the window it is seen in
+Scan = tuple[np.ndarray, tuple[float, float]]  # HU (z, y, x), and the window that is applied
 
 
 def noisy(hu: np.ndarray, sd: float) -> np.ndarray:
@@ -60,7 +60,7 @@ SCANNERS: dict[str, Callable[[np.ndarray], Scan]] = {
 
 
 def work_made_up(folder: Path) -> Path:
-    """Prepare and train on tiny phantoms."""
+    """Prepare tiny phantoms, and train on them."""
     write_chest_dataset(folder / "data", 0, (10, 64, 64), train_cases=4)
     work = folder / "work"
     smallest = ["--min_voxels", "0", "--min_pixels", "0", "--num_workers", "0"]
@@ -76,7 +76,7 @@ def patient_of(hu: np.ndarray, lungs: np.ndarray, window: tuple[float, float], t
 
 
 def further_phantoms(folder: Path) -> list[Path]:
-    """Return phantoms prepared in ``folder``, that neither the training nor the examination sees."""
+    """Return phantoms prepared in ``folder`` that are neither trained on nor examined."""
     paths = []
     for number in range(2 if TINY or not WORDS else 10):
         hu, labels = chest_phantom(SHAPE, FIRST_SEED + 1000 + number, CLASSES)
@@ -87,7 +87,7 @@ def further_phantoms(folder: Path) -> list[Path]:
 
 
 def errors(likely: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Return the expected calibration error, of ``BINS`` bins of equal width, and the Brier score; NaN of unknown."""
+    """Return the expected calibration error, of ``BINS`` bins of equal width, and the Brier score; NaN if unknown."""
     if np.isnan(likely).any():
         return np.nan, np.nan
     bins = np.minimum((likely * BINS).astype(int), BINS - 1)

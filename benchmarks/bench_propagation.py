@@ -37,7 +37,7 @@ from planewise.volumes.parts import connected_parts
 
 REPEATS = 1 if TINY else 3
 SIZE, IMAGE_SIZE = ("mini", 64) if TINY else ("tiny", 512)
-# Random weights find no objects: let every track go on to the end, so that both orders do the same work.
+# Random weights detect no objects: tracks must not end early, so that both orders do the same work.
 OPTIONS = PropagationOptions(least_score=-1e9, least_inside=0.0, least_pixels=1, split=False)
 BOXES: list[Box] = [(20, 20, 90, 90), (120, 20, 200, 90), (20, 120, 90, 200), (120, 120, 230, 230)]
 
@@ -70,7 +70,7 @@ def published_order(segmenter: BoxSegmenter, images: np.ndarray) -> np.ndarray:
 
 
 def compare_orders(image_size: int, count: int) -> None:
-    """Print ours, theirs and the ratio, in fp32 and in bf16."""
+    """Print the seconds of both orders and their ratio, planewise's in fp32 and in bf16."""
     torch.manual_seed(0)
     plain = BoxSegmenter(build_sam2(SIZE, image_size)).eval()
     frozen = BoxSegmenter(build_sam2(SIZE, image_size))
@@ -104,7 +104,7 @@ def compare_orders(image_size: int, count: int) -> None:
 
 
 def with_memory(image_size: int) -> Sam2Weights:
-    """Return random weights of SAM2's video model of the published tiny size, sure that objects are there."""
+    """Return random weights of SAM2's video model of the published tiny size, with high object scores."""
     from transformers import Sam2VideoConfig, Sam2VideoModel
 
     network, side = build_sam2("tiny", image_size), image_size // 16
@@ -127,14 +127,14 @@ def with_memory(image_size: int) -> Sam2Weights:
 
 
 def of_propagation(way: str, weights: Sam2Weights) -> Propagation:
-    """Return boxes or memory."""
+    """Return the propagation by boxes or by memory."""
     if way == "boxes":
         return propagate
     return partial(propagate_memory, segmenter=MemorySegmenter(weights, Path("random")).frozen())
 
 
 def compare_propagations(image_size: int, count: int) -> None:
-    """Print what boxes and memory cost for one object and for four, encoding included."""
+    """Print the cost of boxes and of memory for one object and for four, encoding included."""
     torch.manual_seed(0)
     weights = with_memory(image_size)
     ways = {way: of_propagation(way, weights) for way in ("boxes", "memory")}
@@ -151,7 +151,7 @@ def compare_propagations(image_size: int, count: int) -> None:
 
 
 def product_rates() -> None:
-    """Print the GFLOP a second of a linear layer of the encoder, by who computes it."""
+    """Print the GFLOP per second of a linear layer of the encoder, by library."""
     x, weight, bias = torch.randn(4096, 192), torch.randn(768, 192), torch.randn(768)
     half = [tensor.bfloat16() for tensor in (x, weight, bias)]
     works = {
@@ -170,7 +170,7 @@ def product_rates() -> None:
 
 
 def memory_of(count: int, way: str) -> float:
-    """Return the GB that carrying four objects through ``count`` slices takes at most beyond the network."""
+    """Return the peak memory, in GB beyond the network, of propagating four objects through ``count`` slices."""
     weights = with_memory(IMAGE_SIZE)
     propagation = of_propagation(way, weights)
     segmenter = BoxSegmenter(weights.network).frozen()
@@ -183,7 +183,7 @@ def memory_of(count: int, way: str) -> float:
 
 
 def train_small(folder: Path) -> None:
-    """Train a small network on the synthetic chest, the demo's."""
+    """Train a small network on the demo's synthetic chest."""
     from planewise.apps.ild.options import IldDemo, IldRun
     from planewise.apps.ild.run import demo_ild, run_ild
     from planewise.data.phantom import write_chest_dataset
@@ -233,7 +233,7 @@ def dice_of_precisions() -> None:
             evaluate_ild(IldEvaluate(predictions=out, truth=demo / "Dataset000_Chest" / "labelsTs"))
             with (out / "evaluation" / RESULTS).open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            # A class that a patient does not have, and in which nothing was found, has no Dice.
+            # A class that neither the truth nor the prediction of a patient has, has no Dice.
             by_precision[precision] = ", ".join(
                 f"{row['case']} {row['class']} {row['dsc'] or 'undefined'}" for row in rows
             )
@@ -242,7 +242,7 @@ def dice_of_precisions() -> None:
 
 
 def many_parts() -> None:
-    """A mask in hundreds of parts, as poor models make them: each looked at in its window, or in the whole slice."""
+    """Print the time for a mask of hundreds of parts, as poor models make them, by windows and by whole slices."""
     side = 64 if TINY else 512
     y, x = np.mgrid[:side, :side]
     mask = np.hypot(y - side / 2, x - side / 2) + np.random.default_rng(0).normal(0, side / 100, y.shape) < side / 3

@@ -2,10 +2,10 @@
 
 The network is a perfect one (it knows the ground truth), so everything except the network is measured: reading, median,
 grouping, linking, consensus, writing. The time that this stand-in takes is printed beside the total. CPU time is that
-of all threads of this process, so it is printed only where no other process works; it depends little on what else the
-machine does, unlike seconds. Sizes are 1/8, 1 and 2 times 1024 x 2048 x 2048; 20 GB of disk are needed.
+of all threads of this process, so it is printed only if no other process works; unlike seconds, it depends little on
+what else the machine does. Sizes are 1/8, 1 and 2 times 1024 x 2048 x 2048; 20 GB of disk are needed.
 
-    python benchmarks/bench_scaling.py [--tiny]           all, each in a process of its own
+    python benchmarks/bench_scaling.py [--tiny]           all, each in a separate process
     python benchmarks/bench_scaling.py 512 1024 1024 2    one size, with 2 workers (0: in this process)
 """
 
@@ -43,7 +43,7 @@ class TiledTruth:
 
     def __init__(self) -> None:
         self.known: dict[bytes, SliceOutputs] = {}
-        self.seconds = 0.0  # of CPU time
+        self.seconds = 0.0  # CPU seconds
 
     @classmethod
     def on(cls, device: str) -> "TiledTruth":

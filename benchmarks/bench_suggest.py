@@ -2,8 +2,8 @@
 
 Every 40th slice along z of the training cases of DATASET is painted, and MitoNet_small is trained on those alone. Each
 strategy chooses as many slices again, which are painted from the ground truth. The same weights are then trained on
-with all of them, for equally many steps. The scores are those of the objects of the cases themselves, in the slices
-that no strategy painted, and those of the test cases of TEST. Without either it runs on a phantom, whose numbers mean
+with all of them, for equally many steps. The scores are those of the objects of the same cases, in the slices
+that no strategy painted, and those of the test cases of TEST. Without DATASET it runs on a phantom, whose numbers mean
 nothing.
 
 Everything is kept in --work and not made again, so that the work can be done in pieces: --seeds and --strategies choose
@@ -52,7 +52,7 @@ from planewise.training.slice_folder import FOLDERS, as_shares
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.slices import PLANES, Plane, as_stack, crop
 
-STEP = 8 if TINY else 40  # slices, of which one is painted before
+STEP = 8 if TINY else 40  # one of this many slices is painted at first
 STEPS, MORE = (1, 1) if TINY else (400, 250)  # before, and with the slices that were chosen
 SCORES = {"F1@50": "f1_50", "F1@75": "f1_75", "PQ": "pq_50", "IoU": "voxel_iou"}
 MODEL = read_model_file(find_model_file("MitoNet_small"))
@@ -63,10 +63,10 @@ Volumes = dict[str, tuple[np.ndarray, np.ndarray]]  # image and truth (z, y, x),
 
 @dataclass(frozen=True)
 class Seen:
-    """What a model says of an image in three planes, arrays (z, y, x).
+    """The outputs of a model for an image in three planes, arrays (z, y, x).
 
-    ``votes`` uint8: planes that have an object; ``probability`` and ``deviation`` float16: mean and standard deviation
-    of the planes' probabilities of foreground; ``wrong``: where most of the planes are, by the truth.
+    ``votes`` uint8: number of planes that have an object; ``probability`` and ``deviation`` float16: mean and standard
+    deviation of the planes' probabilities of foreground; ``wrong``: where most planes contradict the truth.
     """
 
     votes: np.ndarray
@@ -78,11 +78,11 @@ class Seen:
 Doubts = dict[str, Seen]
 
 
-# ---- strategies: the slices to paint, of those that are not painted
+# ---- strategies: each chooses slices to paint among the unpainted ones
 
 
 def even(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
-    """Those half-way between the painted ones, so that all are evenly spaced."""
+    """The slices half-way between the painted ones, so that all are evenly spaced."""
     return [(case, index + STEP // 2) for case, index in painted]
 
 
@@ -103,9 +103,9 @@ def penalised(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]
 
 
 def covering(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]:
-    """Those from which most of the doubt is near: a slice tells of those around it, half of ``STEP`` away nothing.
+    """The slices with most doubt nearby: a slice settles the doubt around it, none from half of ``STEP`` away on.
 
-    With even doubt they are the evenly spaced ones.
+    If doubt is the same everywhere, they are the evenly spaced ones.
     """
 
     def choose(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
@@ -124,7 +124,7 @@ def covering(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]:
 
 
 def _profiles(seen: Doubts, doubt: Callable[[Seen], np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the mean doubt in each slice, by case; a little where there is none, so that slices spread there too."""
+    """Return the mean doubt in each slice, by case; a little is added, so that slices spread where there is none."""
     return {case: doubt(of).astype(np.float32).mean(axis=(1, 2)) + 1e-9 for case, of in seen.items()}
 
 
@@ -139,7 +139,7 @@ def _largest(worth: dict[str, np.ndarray]) -> Place:
 
 
 def disputed_foreground(seen: Seen) -> np.ndarray:
-    """Disagreement of the planes' objects times how likely foreground is, by the share of planes that have one."""
+    """Disagreement of the planes' objects times the probability of foreground, the share of planes that have one."""
     share = seen.votes / np.float32(len(PLANES))
     return share * (1 - share) * share
 
@@ -167,7 +167,7 @@ def foreground(seen: Seen) -> np.ndarray:
 
 
 def wrong(seen: Seen) -> np.ndarray:
-    """What is wrong, which nobody knows: no doubt can tell more."""
+    """The errors themselves, which nobody knows: the best possible doubt."""
     return seen.wrong
 
 
@@ -185,14 +185,14 @@ STRATEGIES |= {f"{name}, penalised": penalised(doubt) for name, doubt in DOUBTS.
 
 
 def print_choices(chosen: dict[str, list[Place]], seen: Doubts, seed: int) -> None:
-    """Print what each strategy chose, and how each doubt correlates with what is wrong, over the slices of a case."""
+    """Print the choice of each strategy, and how each doubt correlates with the errors in the slices of a case."""
     for name, places in chosen.items():
         print(f"seed {seed}, {name}: {', '.join(f'{case} {z}' for case, z in sorted(places))}", flush=True)
     for case, of in seen.items():
         rows = {name: doubt(of).astype(np.float32).mean(axis=(1, 2)) for name, doubt in DOUBTS.items()}
         with np.errstate(invalid="ignore"):
             shown = [f"{name} {np.corrcoef(row, rows['wrong'])[0, 1]:.2f}" for name, row in rows.items()]
-        print(f"seed {seed}, {case}: correlation with what is wrong: {', '.join(shown)}", flush=True)
+        print(f"seed {seed}, {case}: correlation with the errors: {', '.join(shown)}", flush=True)
 
 
 # ---- the replay
@@ -212,7 +212,7 @@ class Trained:
         return objects[...]
 
     def seen(self, image: np.ndarray, truth: np.ndarray) -> Seen:
-        """Return what it says of ``image`` (z, y, x)."""
+        """Return its outputs for ``image`` (z, y, x)."""
         predictor, slices, grouping = self.task.in_use(self.network, torch.device("cpu"))
         votes, shares = np.zeros(image.shape, np.uint8), []
         for plane in PLANES:
@@ -234,16 +234,16 @@ def _keeping(outputs: Iterator[SliceOutputs], kept: np.ndarray, plane: Plane) ->
 
 
 def train_on(volumes: Volumes, painted: list[Place], start: PanopticNetwork | None, seed: int, folder: Path) -> Trained:
-    """Return what ``start``, or a network of random weights, becomes by painted slices; read if it is there already.
+    """Return ``start``, or a network with random weights, trained on painted slices; it is read if it exists already.
 
-    Nothing is held out: of so little all is trained on, and the averaged weights after the last step are used.
+    Nothing is held out, since there are few slices; the averaged weights after the last step are used.
     """
     for part, names in FOLDERS.items():
         for name, content in zip(names, (0, 1)):
             (folder / "slices" / part / name).mkdir(parents=True, exist_ok=True)
             for case, z in painted:
                 pixels = volumes[case][content][z]
-                if content:  # as read from a painted slice: each connected stretch is an object
+                if content:  # as in reading a painted slice, where each connected part is an object
                     pixels = cc3d.connected_components(pixels, connectivity=8).astype(np.int32)
                 tifffile.imwrite(folder / "slices" / part / name / f"{case}_xy_{z:05d}.tiff", pixels)
     torch.manual_seed(seed)
@@ -262,9 +262,9 @@ def train_on(volumes: Volumes, painted: list[Place], start: PanopticNetwork | No
 
 
 def replay(volumes: Volumes, tests: Volumes, seed: int, strategies: list[str], scored: list[str], work: Path) -> None:
-    """Do what is not done: train before and after painting what the ``strategies`` say, and predict.
+    """Do the missing steps: train before and after painting the slices that ``strategies`` choose, and predict.
 
-    The objects of ``volumes`` go to work/strategy_seed/case.npy, those of ``tests`` too for the strategies ``scored``.
+    The objects of ``volumes`` go to work/strategy_seed/case.npy, and those of ``tests`` for the strategies ``scored``.
     """
     painted = [(case, z) for case, (image, _) in volumes.items() for z in range(STEP // 4, len(image), STEP)]
     base = train_on(volumes, painted, None, seed, work / f"before_{seed}")
@@ -298,7 +298,7 @@ def painted_by(folder: Path, case: str) -> list[int]:
 
 
 def scores_of(folder: Path, volumes: Volumes, unpainted: dict[str, np.ndarray]) -> dict[str, float] | None:
-    """Return the mean scores of the objects in a folder in the slices ``unpainted``; None if some are not there."""
+    """Return the mean scores of the objects in a folder in the slices ``unpainted``; None if files are missing."""
     rows = []
     for case, (_, truth) in volumes.items():
         if not (folder / f"{case}.npy").exists():
@@ -309,7 +309,7 @@ def scores_of(folder: Path, volumes: Volumes, unpainted: dict[str, np.ndarray]) 
 
 
 def print_table(volumes: Volumes, tests: Volumes, work: Path) -> None:
-    """Print a row for each strategy: means over the seeds, and each seed's."""
+    """Print a row for each strategy: means over the seeds, and the scores of each seed."""
     folders = [path for path in work.iterdir() if (path / "slices").is_dir()]
     unpainted = {}
     for case, (image, _) in volumes.items():

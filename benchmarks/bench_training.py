@@ -61,7 +61,7 @@ def write_slices(folder: Path) -> None:
 
 
 def loader_rate(task: PanopticTask, workers: int) -> float:
-    """Return the crops a second that the loader alone delivers."""
+    """Return the crops per second that the loader alone delivers."""
     count = 4 if TINY else 40  # batches
     loader = DataLoader(
         Samples(task), 16, sampler=SampleRange(0, count, 16, 0, 1), num_workers=workers, collate_fn=task.collate

@@ -3,7 +3,7 @@
 DATASET is a nnU-Net raw dataset with instancesTr. Without TEST, every training case in turn is predicted by models that
 were trained on the others; the recipe was chosen by these scores. With TEST, the folder of another dataset, its
 imagesTs are predicted by models that were trained on all of DATASET; these scores are reported. All parts take about
-the same CPU time: one with a slower step takes fewer steps. Without either it runs on a phantom, whose numbers mean
+the same CPU time: one with a slower step takes fewer steps. Without DATASET it runs on a phantom, whose numbers mean
 nothing. With --painted N only every N-th slice along z is painted; with --self_training the model labels the rest, in
 rounds.
 
@@ -53,7 +53,8 @@ AVERAGING = LittleData(weight_averaging=0.998)
 
 @dataclass(frozen=True)
 class Part:
-    """The recipe up to a part: ``changed`` of MitoNet_small's file; ``share`` of the steps, for the same CPU time."""
+    """The recipe up to a part: the keys ``changed`` in MitoNet_small's file, and the ``share`` of the steps that takes
+    the same CPU time."""
 
     changed: dict[str, object]
     share: float = 1.0
@@ -64,9 +65,9 @@ PARTS = {
     "network": Part({"little_data": None} | AS_PUBLISHED),  # the U-Net alone
     "averaged": Part({"little_data": AVERAGING} | AS_PUBLISHED),
     "varied": Part(AS_PUBLISHED),  # crops filled, bent and as from other microscopes
-    "agreed": Part({"repair": None, "extend": None}),  # and what planes do not agree on left out
-    "cut": Part({"extend": None}),  # and what one plane merged cut
-    "all": Part({}),  # and objects extended into what one plane gives them
+    "agreed": Part({"repair": None, "extend": None}),  # and objects on which planes disagree are left out
+    "cut": Part({"extend": None}),  # and objects that one plane merged are cut
+    "all": Part({}),  # and objects are extended into voxels that one plane gives them
 }
 
 
@@ -84,7 +85,7 @@ def write_dataset(train: list[Case], test: list[Case], folder: Path) -> Path:
 
 
 def paint(dataset: Path, step: int) -> None:
-    """Put every n-th slice along z, from the n / 2-th on, in the place of the truth of the training cases."""
+    """Replace the truth of the training cases by every n-th slice of it along z, from the n / 2-th on."""
     for path in volumes_in(dataset / "instancesTr"):
         labels = read_labels(path).read()
         folder = dataset / PAINTED / stem_of(path)
@@ -95,7 +96,7 @@ def paint(dataset: Path, step: int) -> None:
 
 
 def cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of those that it has started and that have ended."""
+    """Return the CPU seconds of this process and of its finished child processes."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

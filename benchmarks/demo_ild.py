@@ -22,7 +22,7 @@ HEALTHY = "CT_phantomhealthy"
 
 
 def main(folder: Path) -> None:
-    """Run the demo by each seed, and print the table."""
+    """Run the demo with each seed, and print the table."""
     of_seeds = []
     for seed in SEEDS:
         work = folder / f"seed{seed}" / "work"

@@ -41,8 +41,8 @@ NOT_MEASURED = "Not measured yet."
 
 @dataclass
 class Results:
-    """What is measured so far: the ``machine``, whether in the smallest sizes, the rows of each section's table, and
-    which sections are complete.
+    """The results so far: the ``machine``, whether sizes are the smallest (``quick``), the rows of each section's
+    table, and the complete sections.
     """
 
     machine: str
@@ -52,7 +52,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path, machine: str, quick: bool) -> "Results":
-        """Return the results at ``path``; of another machine, or other sizes, they are refused."""
+        """Return the results at ``path``; those of another machine, or of other sizes, are refused."""
         if not path.exists():
             return cls(machine, quick)
         before = cls(**json.loads(path.read_text("utf-8")))
@@ -113,7 +113,7 @@ def measure(bench: Bench, names: list[str], again: bool, results: Results, page:
 
 
 def write(results: Results, work: Path, page: Path) -> None:
-    """Write what is measured so far, to go on from and to read."""
+    """Write the results so far: a file to continue from, and the page."""
     (work / RESULTS).write_text(json.dumps(vars(results), indent=1), "utf-8")
     page.write_text(results.page(), "utf-8")
 

@@ -23,8 +23,8 @@ QUERY = ("nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,
 @dataclass(frozen=True)
 class Cost:
     """``busy``: the share of the time in which a kernel ran, None where nvidia-smi gave no sample; on a CPU the share
-    of its cores' time. ``gigabytes``: that PyTorch reserved on the GPU at most; on a CPU the process's peak. ``used``:
-    GB of the GPU in use at most, by all processes.
+    of its cores' time. ``gigabytes``: most GB that PyTorch reserved on the GPU; on a CPU the process's peak. ``used``:
+    most GB of the GPU in use by all processes.
     """
 
     seconds: float
@@ -34,12 +34,12 @@ class Cost:
 
     @property
     def cells(self) -> tuple[str, str]:
-        """The busy share and the memory, as a table has them."""
+        """The busy share and the memory as cells of a table."""
         return "-" if self.busy is None else f"{100 * self.busy:.0f} %", f"{self.gigabytes:.1f}"
 
 
 class Meter:
-    """Measures what is done within it: ``with Meter("cuda") as meter: ...``, then ``meter.cost``."""
+    """Measures the work in its block: ``with Meter("cuda") as meter: ...``, then ``meter.cost``."""
 
     cost: Cost
 
@@ -79,7 +79,7 @@ class Meter:
 
 
 class OfSteps:
-    """Measures the steps of a training, as its ``progress``: not what comes before, nor the validation at the end.
+    """Measures the steps of a training as its ``progress``, without what comes before and the validation at the end.
 
     ``with OfSteps("cuda") as steps: ...(progress=steps)``, then ``steps.cost``.
     """
@@ -108,7 +108,7 @@ class OfSteps:
 
     @property
     def cost(self) -> Cost:
-        """What they took."""
+        """The cost of the steps."""
         return self._meter.cost
 
 

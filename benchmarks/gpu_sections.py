@@ -36,7 +36,7 @@ MITONETS = {"MitoNet_small": "mitonet_small_unet", "MitoNet_v1_mini": "mitonet_v
 SAM2S = ("tiny", "small", "base_plus", "large")
 Rows = Iterator[tuple[object, ...]]  # of a table, each as soon as it is measured
 SLICES = SliceOptions(IntensityRange(0.0, 255.0), 0.57571, 0.12765, 128)  # 128 pads enough for all three
-# Random weights find no objects: let every track go on to the end, as one that finds its object does.
+# Random weights detect no objects: tracks must go on to the end, as those of a detected object do.
 TO_THE_END = PropagationOptions(least_score=-1e9, least_inside=0.0, least_pixels=1, split=False)
 
 
@@ -55,14 +55,14 @@ class Bench:
 
     @property
     def loaders(self) -> int:
-        """Processes that prepare training data: as many as a GPU may need, of those there are."""
+        """Number of processes that prepare training data: as many as a GPU may need, as far as there are cores."""
         return 0 if self.quick else min(8, machine_cores())
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.half)
 
     def rate(self, step: Callable[[], object], items: int) -> tuple[float, Cost]:
-        """Return ``items`` a second of ``step``, repeated for a while, and what that costs."""
+        """Return the ``items`` per second of ``step``, repeated for a while, and its cost."""
         least = 0.1 if self.quick else 4.0  # seconds
         step()  # the first one chooses kernels
         with Meter(self.device) as meter:
@@ -84,7 +84,7 @@ class Section:
 
 
 def fitting(cells: Callable[[], tuple[object, ...]], columns: int) -> tuple[object, ...]:
-    """Return the cells of a row; of one that the GPU's memory does not suffice for, that."""
+    """Return the cells of a row, or "does not fit" if the GPU has too little memory for it."""
     try:
         return cells()
     except torch.OutOfMemoryError:

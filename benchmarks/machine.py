@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on, the memory that it took, and how it was asked to run."""
+"""The machine that a benchmark runs on, the memory that it takes, and whether it runs in the smallest size."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ import resource
 import sys
 from pathlib import Path
 
-TINY = "--tiny" in sys.argv  # the same work in the smallest size, to see that it still runs: its numbers mean nothing
+TINY = "--tiny" in sys.argv  # the smallest size, to see that the benchmark still runs; its numbers mean nothing
 WORDS = [word for word in sys.argv[1:] if word != "--tiny"]
 
 
@@ -26,7 +26,7 @@ def describe() -> str:
 def peak_gigabytes() -> float:
     """Return the most memory that this process has had.
 
-    Linux's own figure of a process, where there is one: what getrusage says begins with the peak of the parent.
+    It is the figure of /proc on Linux, since that of getrusage includes the peak of the parent process.
     """
     status = Path("/proc/self/status")
     if status.is_file():

@@ -1,4 +1,4 @@
-"""The published program's 3D inference with a model that planewise wrote, against planewise's prediction with it.
+"""The published program's 3D inference with a model that planewise wrote, against planewise's with the same model.
 
 The program is ``empanada-dl`` 0.1.7. empanada-napari 1.2.4 contains the same lines for inference, linking and
 consensus, except for types that numba requires. The program is not a dependency, and runs without numba's compiler (see
@@ -26,7 +26,7 @@ from reference.make_mitonet import consensus, consensus_in_order, painted, plane
 
 
 def alike(theirs: np.ndarray, ours: np.ndarray) -> str:
-    """Return in how many objects and voxels two label volumes agree."""
+    """Return, as text, in how many objects and voxels two label volumes agree."""
     pairs, counts = np.unique(np.stack([theirs.ravel(), ours.ravel()]), axis=1, return_counts=True)
     sizes = [dict(zip(*np.unique(labels, return_counts=True))) for labels in (theirs, ours)]
     same = {(a, b) for (a, b), n in zip(pairs.T.tolist(), counts.tolist()) if a and sizes[0][a] == sizes[1][b] == n}

@@ -1,4 +1,4 @@
-"""SAM2's memory against the original code: an object followed both ways through slices, with the same weights.
+"""SAM2's memory against the original code: an object followed through slices in both directions, by the same weights.
 
 The original is ``SAM2VideoPredictor`` of the package ``sam2`` 1.1.0; parity_sam2.py says how to install it.
 
@@ -35,7 +35,7 @@ COLUMNS = (
 
 
 def formula_slices() -> torch.Tensor:
-    """Return slices (COUNT, SIDE, SIDE) in 0..1 of something that moves."""
+    """Return slices (COUNT, SIDE, SIDE) in 0..1 of a moving pattern."""
     y, x = np.meshgrid(np.arange(SIDE) / SIDE, np.arange(SIDE) / SIDE, indexing="ij")
     slices = [0.5 + 0.25 * (np.sin(9 * x + 5 * y + 0.2 * z) + np.cos(7 * x - 11 * y - 0.1 * z)) for z in range(COUNT)]
     return torch.from_numpy(np.stack(slices).astype(np.float32))
@@ -69,7 +69,7 @@ def original(size: str, version: str, fallback: bool) -> Any:
 def original_outputs(predictor: Any, slices: torch.Tensor, reverse: bool) -> dict[int, tuple[torch.Tensor, float]]:
     """Return the logits and object score of every slice; the state is what ``init_state`` makes of a video."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-    quarter = SIDE // 4  # of such a video the masks are the logits as they are decoded
+    quarter = SIDE // 4  # a video of this size has masks that are the decoded logits, not resized
     state: dict[str, Any] = {
         "images": (slices[:, None] - mean) / std,
         "num_frames": COUNT,
@@ -96,7 +96,7 @@ def original_outputs(predictor: Any, slices: torch.Tensor, reverse: bool) -> dic
 def our_outputs(
     boxes: BoxSegmenter, memory: MemorySegmenter, slices: torch.Tensor, reverse: bool
 ) -> dict[int, tuple[torch.Tensor, float]]:
-    """Return the same of ours."""
+    """Return the same outputs of planewise."""
     logits, score, start = memory.start(boxes.encode(slices[START, None]), START, COUNT, BOX, None)
     outputs = {START: (logits, float(score))}
     remembered = start.towards(-1 if reverse else +1)
@@ -107,7 +107,7 @@ def our_outputs(
 
 
 def compare(size: str, version: str, fallback: bool, folder: Path) -> list[tuple[str, ...]]:
-    """Return a row for each direction: what was compared, and the largest differences."""
+    """Return a row for each direction: the model and settings, and the largest differences."""
     predictor, slices = original(size, version, fallback), formula_slices()
     state = formula_weights(predictor.state_dict())
     state["sam_mask_decoder.pred_obj_score_head.layers.2.bias"] += 1

@@ -10,8 +10,8 @@ It is not a dependency:
 
 Weights are computed from the tensors' names by a formula, as in the tests, and pass through a file like Meta's. The
 original loads the file that planewise writes again, with its strict check of names and shapes. The last column is for
-logits a 64th as large, none of which is stable: there the original's builder (apply_postprocessing) and
-``stable_masks`` take another mask.
+logits divided by 64, none of which is stable: then the original's builder (apply_postprocessing) and ``stable_masks``
+choose another mask.
 """
 
 import sys
@@ -33,7 +33,7 @@ from planewise.models.sam2_optimiser import place_in_decoder
 
 CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 SIDE = 1024
-BOXES = torch.tensor([[200.0, 150.0, 620.0, 700.0], [40.0, 500.0, 300.0, 980.0]])  # x, y from; x, y to
+BOXES = torch.tensor([[200.0, 150.0, 620.0, 700.0], [40.0, 500.0, 300.0, 980.0]])  # x0, y0, x1, y1
 COLUMNS = (
     "model", "parameters", "tensors", "embedding", "mask logits", "object scores", "largest logit", "pixels alike",
     "replaced masks",
@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def formula_weights(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return a tensor for each of ``state``, drawn by its name: near 1 for norms, of unit variance through layers."""
+    """Return a tensor for each of ``state``, computed from its name: near 1 for norms; layers keep unit variance."""
     made = {}
     for key, like in state.items():
         noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(tuple(like.shape))
@@ -61,7 +61,7 @@ def formula_image() -> torch.Tensor:
 
 
 def original_outputs(model: Any, image: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return what the original gives for ``BOXES``, as its image predictor calls it: boxes are two labelled points."""
+    """Return the original's outputs for ``BOXES``, called as its image predictor does: a box is two labelled points."""
     features = model.forward_image(image)
     _, vision, _, sizes = model._prepare_backbone_features(features)
     vision[-1] = vision[-1] + model.no_mem_embed
@@ -81,7 +81,7 @@ def original_outputs(model: Any, image: torch.Tensor) -> dict[str, torch.Tensor]
 
 
 def our_outputs(network: Any, image: torch.Tensor, fallback: bool = False) -> dict[str, torch.Tensor]:
-    """Return what ours gives for ``BOXES``."""
+    """Return planewise's outputs for ``BOXES``."""
     embeddings = network.get_image_embeddings(image)
     masks, scores = BoxSegmenter(network, fallback=fallback).decode(embeddings, BOXES[None] / SIDE)
     return {"embedding": embeddings[-1], "masks": masks[0], "object scores": scores[0]}
@@ -89,7 +89,7 @@ def our_outputs(network: Any, image: torch.Tensor, fallback: bool = False) -> di
 
 @torch.no_grad()
 def difference_of_replaced(theirs: Any, ours: Any) -> float:
-    """Return the largest difference of masks that both replace, since none is stable; both networks are changed."""
+    """Return the largest difference of the masks that both choose if none is stable; both networks are changed."""
     decoders = theirs.sam_mask_decoder, ours.mask_decoder
     for mlp in decoders[0].output_hypernetworks_mlps:
         mlp.layers[-1].weight /= 64
@@ -111,7 +111,7 @@ def trained_order(model: Any) -> list[str]:
 
 
 def compare(size: str, version: str, folder: Path) -> tuple[str, ...]:
-    """Return a row: what was compared, and the largest differences."""
+    """Return a row: the model, and the largest differences."""
     from sam2.build_sam import build_sam2
 
     name = "sam2" if version == "2.0" else "sam2.1"

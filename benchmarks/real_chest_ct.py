@@ -24,13 +24,13 @@ TASK = "MedSAM2-Tiny-ILD"
 
 
 def rows(work: Path) -> list[dict[str, str]]:
-    """Return what the evaluation says of each class, case, and kind of prompts."""
+    """Return the rows of the evaluation for each class, case, and kind of prompts."""
     with (work / "segs" / TASK / "evaluation" / RESULTS).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def scores(work: Path) -> dict[tuple[str, str, str], float]:
-    """Return the scores of the one case, by (prompts, class, metric); what is not defined is left out."""
+    """Return the scores of the test case, by (prompts, class, metric); undefined ones are left out."""
     return {
         (row["prompts"], row["name"], metric): float(row[metric])
         for row in rows(work)
@@ -45,7 +45,7 @@ def shown(values: list[float]) -> str:
 
 
 def main(dataset: Path, work: Path, image_size: int, epochs: int) -> None:
-    """Run the job by each seed, and print the table."""
+    """Run all steps with each seed, and print the table."""
     scores_of_seeds, seconds = [], []
     for seed in SEEDS:
         started, folder = time.perf_counter(), work / f"seed{seed}"

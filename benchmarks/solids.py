@@ -29,7 +29,7 @@ def orientations() -> list[np.ndarray]:
 
 
 def points(reach: float, spacing: Spacing, rotation: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return where the voxels of a volume lie that holds a body of half side ``reach``: (d, h, w, 3), in its frame."""
+    """Return the positions (d, h, w, 3) of a volume's voxels in the frame of a body with half side ``reach``."""
     offsets = np.random.default_rng(seed).uniform(-0.5, 0.5, 3)
     sides = [(np.arange(-math.ceil(reach / s) - 2, math.ceil(reach / s) + 3) + o) * s for s, o in zip(spacing, offsets)]
     return np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1) @ rotation
@@ -77,7 +77,7 @@ def _distance_to_rod(at: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def touching_balls(radius: float, apart: float, spacing: Spacing, rotation: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return labels 1 and 2, two balls whose centres are ``apart``; where they overlap each has its half.
+    """Return labels 1 and 2, two balls whose centres are ``apart``; where they overlap, each has one half.
 
     They touch in a disc of area pi (r^2 - apart^2 / 4).
     """

@@ -53,7 +53,7 @@ def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys)
     printed = capsys.readouterr()
     text = " ".join((printed.out + printed.err).split())
     assert "line 3" in text
-    assert "there is no object 99 here, or no longer; the 1 row of case a after it was not done" in text
+    assert "there is no object 99, or no longer; the 1 row of case a after it was not done" in text
     assert set(np.unique(open_volume(results / "a.tiff").read())) == {0, 1, 4, 5}
     assert set(np.unique(open_volume(results / "b.tiff").read())) == {0, 1, 2, 4, 5}
 
@@ -111,7 +111,7 @@ def test_an_object_of_several_organelles_gets_another_class(results, tmp_path, b
     assert run(["correct", str(results / "classes"), "--actions", actions(tmp_path, "b,paint,2 object 3,")]) == 0
     np.testing.assert_array_equal(open_volume(results / "classes" / "b.tiff").read(), (balls > 0) + 1 * (balls == 3))
     assert run(["correct", str(results), "--actions", actions(tmp_path, "b,paint,2 object 3,")]) == 1
-    assert "is no volume of classes beside objects" in " ".join(capsys.readouterr().out.split())
+    assert "is not a volume of classes beside objects" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_csv_without_an_action_is_refused(results, tmp_path, capsys):

@@ -207,7 +207,7 @@ def test_no_disease_is_an_answer(job, eager, tmp_path):
     image = job / "data" / "imagesTs" / "CT_phantomhealthy_0000.nii.gz"
     assert predict(image, tmp_path / "out", tmp_path / "shy.pth") == 0
     assert not read_labels(tmp_path / "out" / "CT_phantomhealthy.nii.gz").read().any()
-    assert "Nothing was found" in (tmp_path / "out" / "CT_phantomhealthy.html").read_text()
+    assert "Nothing was segmented" in (tmp_path / "out" / "CT_phantomhealthy.html").read_text()
 
 
 def test_what_is_no_chest_is_a_row_and_the_others_are_done(job, eager, tmp_path, capsys):

@@ -133,7 +133,7 @@ def corrected(tmp_path):
 
 
 def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doubtful_is_named(corrected, capsys):
-    behind = "was corrected with planewise correct, and"
+    behind = "was corrected with planewise correct, but"
     assert run(["correct", str(corrected / "result"), "--actions", str(corrected / "actions.csv")]) == 0
     assert behind in " ".join(capsys.readouterr().err.split())
     words = ["mito", "evaluate", str(corrected / "result"), str(corrected / "instancesTs")]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 Design = Literal["stratified", "systematic"]
-ITEMS_A_STRATUM = 7  # with fewer, strata follow the result more closely, but can miss changes within it
+ITEMS_A_STRATUM = 7  # with fewer, strata are smaller and follow the result more closely, but one can lack variation
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Stratum:
 
 
 def generator(seed: int, *words: str) -> np.random.Generator:
-    """Return the random numbers of one population of a plan: the same for the same seed and ``words``."""
+    """Return the generator of random numbers for one population of a plan, determined by ``seed`` and ``words``."""
     digest = hashlib.blake2b("\n".join([str(seed), *words]).encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
@@ -41,9 +41,9 @@ def generator(seed: int, *words: str) -> np.random.Generator:
 def cut(design: Design, weights: np.ndarray, items: int) -> list[tuple[int, int, int]]:
     """Return the strata (start, stop, items) of a population of units with ``weights`` (n,), all above 0.
 
-    ``stratified``: strata of neighbours that weigh the same, each with about ``ITEMS_A_STRATUM`` items, so that a heavy
-    unit is drawn with a higher probability; the last units, if they are so heavy that they would be drawn more than
-    once, are taken whole. ``systematic``: one stratum.
+    ``stratified``: strata of neighbours with the same total weight, each with about ``ITEMS_A_STRATUM`` items, so that
+    a heavy unit is drawn with a higher probability; the last units, if they are so heavy that they would be drawn more
+    than once, are all drawn. ``systematic``: one stratum.
     """
     size = len(weights)
     items = min(items, size)
@@ -62,7 +62,7 @@ def cut(design: Design, weights: np.ndarray, items: int) -> list[tuple[int, int,
     bounds = np.unique(np.r_[0, bounds, size])
     sizes = np.diff(bounds)
     shares = np.minimum(np.diff(np.linspace(0, items, len(bounds)).round().astype(int)), sizes)
-    while (left := items - int(shares.sum())) > 0:  # what small strata cannot take goes to the others
+    while (left := items - int(shares.sum())) > 0:  # items that small strata cannot take go to the others
         open_ = np.flatnonzero(shares < sizes)
         for place in open_[np.argsort(shares[open_] / sizes[open_], kind="stable")][:left]:
             shares[place] += 1
@@ -86,5 +86,5 @@ def draw(design: Design, strata: list[tuple[int, int, int]], rng: np.random.Gene
 
 
 def share_out(items: int, places: int) -> list[int]:
-    """Return how many of ``items`` each of ``places`` gets: the same, or one more for the first ones."""
+    """Return how many of ``items`` each of ``places`` gets: all the same number, or the first ones one more."""
     return [items // places + (place < items % places) for place in range(places)]

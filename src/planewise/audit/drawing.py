@@ -33,10 +33,10 @@ Sides = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is drawn from each case: items by kind, and how. ``box``, ``context``: voxels (z, y, x), None: by the
-    objects.
+    """What is drawn from each case: the number of ``items`` by kind, and how they are drawn.
 
-    ``confidence``: by the ids of the case's objects; empty if unknown.
+    ``box``, ``context``: voxels (z, y, x); None: chosen from the objects. ``confidence``: by the ids of the case's
+    objects; empty if unknown.
     """
 
     items: dict[Kind, int]

@@ -48,10 +48,10 @@ class Sample:
 class Part:
     """One population: its strata, and the ``total`` of the masks' values over all its units.
 
-    ``weight``: the weight of a unit of the variable in the sum. ``whole``: the variable counts objects, and an item
-    that seems right may hide one. ``largest``: the largest value of a unit in the masks; ``most``: the largest possible
-    value. ``systematic``: drawn at equal distances from a random start. ``silent``: for a count that is part of another
-    variable, its items seem right.
+    ``weight``: the weight of a unit of the variable in the sum. ``whole``: whether the variable is a count of objects,
+    of which an item that seems right may hide one. ``largest``: the largest value of a unit in the masks; ``most``: the
+    largest possible value. ``systematic``: whether units are drawn at equal distances from a random start. ``silent``:
+    for a variable of which such a count is a part, whether the items of the count seem right.
     """
 
     samples: tuple[Sample, ...]
@@ -128,10 +128,10 @@ def estimate(parts: list[Part]) -> Estimate:
     item and masks (Cochran 1977, section 5.9); the quantile is Student's t with the degrees of freedom of Satterthwaite
     (1946, doi:10.2307/3002019). A systematic sample has the variance of ``cavalieri_variance``.
 
-    - A count has few errors, which a small sample may not show: it assumes one more item that is wrong by half an
-      object up, and one down, after Agresti and Coull (1998, doi:10.1080/00031305.1998.10480550). If no item is wrong
-      at all, the interval includes the K wrong units that the items would miss once in 40: (1 - p)^K = 0.025, p the
-      lowest probability with which units were drawn.
+    - A count has few errors, which a small sample may not show: it assumes two more items, one half an object too high
+      and one half an object too low, after Agresti and Coull (1998, doi:10.1080/00031305.1998.10480550). If no item is
+      wrong at all, the interval includes the K wrong units that the items would miss once in 40: (1 - p)^K = 0.025, p
+      the lowest probability with which units were drawn.
     - If no item differs from the masks in another variable, up to 1 - 0.025^(1/n) of the units may (Clopper and
       Pearson 1934, doi:10.1093/biomet/26.4.404), each by the largest possible amount.
     - A skipped item may have any value between its bounds. The standard error is a norm of the differences, so it is at

@@ -4,11 +4,11 @@
 
     images/{item}_0000.tiff   the image (NIfTI where the result is)
     labels/{item}.tiff        the masks, to be corrected
-    drawn/{item}.tiff         the same as drawn, not to be changed
+    drawn/{item}.tiff         the masks as they were drawn, not to be changed
     answers.csv               a row for each item: done, or numbers in place of corrected labels
 
-An item is corrected if its labels were changed, if ``done`` is yes, or where a number was written into answers.csv;
-else it was skipped, and does not count.
+An item is corrected if its labels were changed, if ``done`` is yes, or if a number was written into answers.csv;
+otherwise it counts as skipped.
 """
 
 import csv
@@ -21,7 +21,7 @@ import numpy as np
 
 from planewise.audit.measuring import (
     Crop,
-    Measured,
+    Values,
     measure_box,
     measure_missed,
     measure_object,
@@ -140,7 +140,7 @@ def read_items(
         if changed:
             raise PlanewiseError(
                 f"{folder / changed[0]}: is not what was drawn for item {item.name}; an audit is valid only for what "
-                f"was drawn: put the file back (corrections belong into {LABELS})"
+                f"was drawn: put the file back (corrections belong in {LABELS})"
             )
         try:
             answers_read.append(_answer(item, case, plan, folder, rows.get(item.name, {})))
@@ -157,7 +157,7 @@ def _answer(item: Item, case: CaseRecord, plan: Plan, folder: Path, row: dict[st
     if done not in ("", "no", *YES):
         raise PlanewiseError(f"{ANSWERS}: done is {done!r}; it must be yes, or empty")
     path = folder / LABELS / f"{item.name}{case.ending}"
-    measured: Measured = {}
+    measured: Values = {}
     notes: tuple[str, ...] = ()
     if done == "no":
         if numbers:
@@ -171,12 +171,12 @@ def _answer(item: Item, case: CaseRecord, plan: Plan, folder: Path, row: dict[st
         if done in YES or not np.array_equal(labels, drawn):
             measured, notes = _measure(item, case, plan.classes, labels, drawn, folder / WITHIN / path.name)
     elif done and not numbers:
-        raise PlanewiseError(f"{path}: no such file, and {ANSWERS} says that it is done")
+        raise PlanewiseError(f"{path}: no such file, but {ANSWERS} says that it is done")
     for variable in numbers.keys() & measured.keys():
         if not done and numbers[variable] != measured[variable]:
             raise PlanewiseError(
-                f"{ANSWERS} says {numbers[variable]:g} {variable}, the corrected labels {measured[variable]:g}; "
-                "done = yes takes the numbers, or leave them empty"
+                f"{ANSWERS} says {numbers[variable]:g} {variable}, but the corrected labels {measured[variable]:g}; "
+                "to use the numbers, set done to yes; to use the labels, leave the numbers empty"
             )
     by = " and ".join(name for name, values in (("labels", measured), ("CSV", numbers)) if values)
     return Answer(item, measured | numbers, by or "skipped", notes)
@@ -195,7 +195,7 @@ def _measure(
     labels: np.ndarray,
     drawn: np.ndarray,
     path: Path,
-) -> tuple[Measured, tuple[str, ...]]:
+) -> tuple[Values, tuple[str, ...]]:
     crop = within(item, case.shape)
     if item.kind == "slice":
         reference = _read(path)[crop.place] > 0 if path.exists() else None
@@ -241,7 +241,7 @@ def _read_answers(path: Path, plan: Plan) -> dict[str, dict[str, str]]:
         rows = [{str(key): value or "" for key, value in row.items()} for row in reader]
         columns = reader.fieldnames or ()
     except (OSError, ValueError, csv.Error) as error:
-        raise PlanewiseError(f"{path}: is no CSV ({error})") from error
+        raise PlanewiseError(f"{path}: is not a CSV ({error})") from error
     if "item" not in columns:
         raise PlanewiseError(f"{path}: its first line is {','.join(columns) or 'empty'}; it needs the column item")
     names = [row["item"].strip() for row in rows]
@@ -249,13 +249,13 @@ def _read_answers(path: Path, plan: Plan) -> dict[str, dict[str, str]]:
     wrong = [name for name in names if _padded(name) not in known]
     twice = [name for name in set(names) if names.count(name) > 1]
     if wrong or twice:
-        what = f"item {wrong[0]!r} is none of the plan's" if wrong else f"item {twice[0]!r} has several rows"
+        what = f"item {wrong[0]!r} is not in the plan" if wrong else f"item {twice[0]!r} has several rows"
         raise PlanewiseError(f"{path}: {what}; it must have a row for each item that was drawn, and no other")
     return {_padded(name): row for name, row in zip(names, rows)}
 
 
 def mark_done(folder: Path, plan: Plan, done: dict[str, str]) -> None:
-    """Write into the table of answers which items are ``done`` ("yes", "no" or ""); all else in it stays."""
+    """Write into the table of answers which items are ``done`` ("yes", "no" or ""); all other cells stay."""
     path = folder / ANSWERS
     rows = _read_answers(path, plan)
     marked = {name: row | ({"done": done[name]} if name in done else {}) for name, row in rows.items()}

@@ -6,7 +6,7 @@ import numpy as np
 
 from planewise.audit.population import OBJECTS, VOXELS, Box, first_voxels
 
-Measured = dict[str, float]
+Values = dict[str, float]  # numbers by variable
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def reaches_out(labels: np.ndarray, crop: Crop, ids: list[int]) -> list[int]:
     return [label for label in ids if label in touching]
 
 
-def measure_box(labels: np.ndarray, crop: Crop, elsewhere: list[int]) -> Measured:
+def measure_box(labels: np.ndarray, crop: Crop, elsewhere: list[int]) -> Values:
     """Return the objects that begin in the item, except those that begin ``elsewhere``, and the voxels in it."""
     begins = [label for label in starts_in(labels, crop) if label not in elsewhere]
     return {OBJECTS: float(len(begins)), VOXELS: float(np.count_nonzero(labels[crop.place]))}
 
 
-def measure_object(labels: np.ndarray, drawn: np.ndarray, label: int) -> Measured:
+def measure_object(labels: np.ndarray, drawn: np.ndarray, label: int) -> Values:
     """Return how many objects belong to the predicted one, and their voxels.
 
     An object belongs to the predicted one of which it has most voxels; in a tie, to the one with the lowest id.
@@ -61,7 +61,7 @@ def measure_object(labels: np.ndarray, drawn: np.ndarray, label: int) -> Measure
     return {OBJECTS: float(len(belonging)), VOXELS: float(np.isin(labels, belonging).sum())}
 
 
-def measure_missed(labels: np.ndarray, drawn: np.ndarray, crop: Crop) -> Measured:
+def measure_missed(labels: np.ndarray, drawn: np.ndarray, crop: Crop) -> Values:
     """Return the objects that begin in the item and share no voxel with a predicted one, and their voxels."""
     seen = set(np.unique(labels[drawn > 0]).tolist())
     missed = [label for label in starts_in(labels, crop) if label not in seen]

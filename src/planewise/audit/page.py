@@ -62,7 +62,7 @@ def write_audit(plan: Plan, answers: list[Answer], findings: list[Finding], fold
         populations=[(p, sum(len(s.drawn) for s in p.strata)) for p in plan.populations],
         kinds=KINDS,
     )
-    header = ("of", "finding", "masks alone", "estimate", "95 % interval", "items alone", "would halve it")
+    header = ("of", "finding", "masks alone", "estimate", "95 % interval", "items alone", "to halve it")
     rows = [(finding.unit, *_cells(finding)) for finding in sorted(findings, key=lambda f: SCOPES.index(f.scope))]
     print_table(f"Audit: {len(answers)} items, {sum(a.skipped for a in answers)} skipped", header, rows)
     for text in headlines:

@@ -26,7 +26,7 @@ Kind = Literal["slice", "box", "object", "missed"]
 Box = tuple[slice, slice, slice]
 OBJECTS, VOXELS = "objects", "voxels"
 OBJECTS_A_BOX = 3  # on average, if there are enough of both
-BOXES_AN_ITEM = 3  # at least: boxes of which each third is drawn
+BOXES_AN_ITEM = 3  # at least, so that at most one box in three is drawn
 
 Classes = dict[str, tuple[int, ...] | None]  # values by name; None: every value above 0
 

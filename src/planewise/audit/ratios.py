@@ -15,7 +15,7 @@ def ratio(top: list[Part], bottom: list[Part]) -> Estimate:
     Its upper end is infinity if the bottom may be 0; if the bottom is estimated as 0, nothing is known.
     """
     over, under = estimate(top).value, estimate(bottom).value
-    if not (over > 0 and under > 0):  # amounts are not negative, so this says nothing more about their ratio
+    if not (over > 0 and under > 0):  # then the ratio is only known not to be negative
         return Estimate(math.nan, 0.0, math.inf, math.nan, math.nan)
     value = over / under
 

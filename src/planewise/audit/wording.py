@@ -45,7 +45,7 @@ def number(value: float, half_width: float) -> str:
     size = half_width if half_width > 0 and math.isfinite(half_width) else abs(value)
     if half_width == 0:  # nothing is left uncertain
         size /= 100
-    if value:  # what is far smaller than its interval is still something
+    if value:  # a value far smaller than its interval is not rounded to 0
         size = min(size, max(abs(value), size / 1000))
     digits = max(0, 1 - math.floor(math.log10(size))) if size > 0 else 1
     return f"{value:.{min(digits, 12)}f}"

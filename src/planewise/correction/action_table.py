@@ -8,12 +8,13 @@
     a,delete,4 11,
     a,paint,6 ball 10 20 30 5,        label (0 is background), a ball: its centre z y x, its radius in voxels along x
     a,paint,0 box 0 4 10 20 10 20,    a half-open box: z z y y x x
-    a,paint,2 object 7,               in classes/: class 2 for all voxels of object 7 of the volume beside
-    a,new,ball 10 20 30 5,            an object that was missed; a box likewise
-    a,segment,2 box 40 41 9 30 9 30,  class, box in one slice: the model that made the result makes the mask; then
-                                      optional points "in 40 12 12", "out 40 11 29"; or "line 40 12 12 40 20 20", along
-                                      it; "through" at the end: on through the slices above and below
-    a,confirm,3 5,                    these are right; "confirm,box 0 4 10 20 10 20": all in the box is
+    a,paint,2 object 7,               in classes/: class 2 for all voxels of object 7 in the volume of objects
+    a,new,ball 10 20 30 5,            an object that was missed, drawn as a ball or a box
+    a,segment,2 box 40 41 9 30 9 30,  class, and box in one slice; the model that made the result makes the mask.
+                                      Optional: points "in 40 12 12", "out 40 11 29"; in place of the box a line along
+                                      the object, "line 40 12 12 40 20 20"; "through" at the end, to follow the object
+                                      through the slices above and below
+    a,confirm,3 5,                    objects that are right; "box 0 4 10 20 10 20": all voxels in the box are right
     a,done,,a: merge 7                this item of the work list is finished; skip: it is left out
     a,undo,2,                         the last two actions of the case
 """
@@ -38,7 +39,7 @@ FORMS = {
     "paint": "paint: a label, and ball Z Y X RADIUS or box Z Z Y Y X X; of a volume in classes/ also object ID",
     "new": "new: ball Z Y X RADIUS, or box Z Z Y Y X X",
     "segment": (
-        "segment: a class, and box Z Z Y Y X X or line Z Y X Z Y X ..., maybe in Z Y X ..., out Z Y X ..., and through"
+        "segment: a class, and box Z Z Y Y X X or line Z Y X Z Y X ...; optional: in Z Y X ..., out Z Y X ..., through"
     ),
     "confirm": "confirm: ids, or box Z Z Y Y X X",
     "done": "done: no arguments, and an item",
@@ -49,7 +50,7 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Step:
-    """A row: an action of a case, what is drawn for a model, an object that gets a class, an item's state ("done",
+    """A row: an action of a case, a drawing for a model, an object that gets a class, an item's state ("done",
     "skip"), or how many actions are undone.
     """
 
@@ -59,7 +60,7 @@ class Step:
     item: str = ""
 
     def take(self, corrections: Corrections, segmented: Callable[[Drawing], AnyAction]) -> None:
-        """Do what the row says; ``segmented`` makes an action of what is drawn.
+        """Do what the row says; ``segmented`` makes an action of a drawing.
 
         Raises PlanewiseError if it does not fit the labels.
         """
@@ -78,7 +79,7 @@ class Step:
 def read_steps(path: Path) -> list[Step]:
     """Read a CSV of actions. Raises PlanewiseError naming all invalid rows, or if there are no rows."""
     steps, wrong = [], []
-    for line, row in enumerate(read_table(path, COLUMNS, f"it must be {','.join(COLUMNS)}, maybe with item"), 2):
+    for line, row in enumerate(read_table(path, COLUMNS, f"it must be {','.join(COLUMNS)}, optionally with item"), 2):
         try:
             steps.append(_step(line, row))
         except PlanewiseError as error:

@@ -37,7 +37,7 @@ class Labels:
     def box(self, label: int, action: str) -> Box:
         """Return where an object lies. Raises PlanewiseError if there is none."""
         if label not in self.objects:
-            raise PlanewiseError(f"{action}: there is no object {label} here, or no longer")
+            raise PlanewiseError(f"{action}: there is no object {label}, or no longer")
         return self.objects[label].box
 
     def within(self, box: Box) -> Box:
@@ -51,7 +51,9 @@ class Labels:
         If it were cut silently, axes in a wrong order would look like a smaller box.
         """
         if any(start >= stop for start, stop in box):
-            raise PlanewiseError(f"{action}: {what} holds no voxel; each side goes from its first to before its last")
+            raise PlanewiseError(
+                f"{action}: {what} holds no voxel; each side is given by its first index and the one after its last"
+            )
         if box != self.within(box):
             z, y, x = self.canvas.shape
             raise PlanewiseError(
@@ -113,7 +115,7 @@ class Split(_Action):
         for point in (self.first, self.second):
             labels.refuse_beyond(_voxel(point), "split", f"the point {_text(point)}")
         before = labels.canvas.read(box)
-        mask = np.pad(before == self.label, 1)  # beyond the box there is nothing of it
+        mask = np.pad(before == self.label, 1)  # the object does not reach beyond its box
         markers = np.zeros(mask.shape, np.int32)
         for number, point in enumerate((self.first, self.second), 1):
             place = tuple(at - start + 1 for at, (start, _) in zip(point, box))
@@ -185,7 +187,7 @@ class Voxels(BaseModel):
         return self.place
 
     def mask(self, box: Box, spacing: tuple[float, float, float]) -> np.ndarray:
-        """Return which voxels of ``box``, a part of the place, are meant."""
+        """Return the mask of these voxels within ``box``, a part of ``place``."""
         sides = [stop - start for start, stop in self.place]
         within = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, self.place))
         if not self.bits:
@@ -194,7 +196,7 @@ class Voxels(BaseModel):
             packed = np.frombuffer(zlib.decompress(base64.b64decode(self.bits)), np.uint8)
             return np.unpackbits(packed, count=math.prod(sides)).reshape(sides).astype(bool)[within]
         except (ValueError, zlib.error) as error:
-            raise PlanewiseError(f"paint: its mask is no mask of {' x '.join(map(str, sides))} voxels") from error
+            raise PlanewiseError(f"paint: its mask is not one of {' x '.join(map(str, sides))} voxels") from error
 
     def refuse_beyond(self, labels: Labels, action: str) -> None:
         """Raise PlanewiseError if a part of the box lies beyond the volume."""

@@ -43,7 +43,7 @@ class Canvas(Protocol):
         ...
 
     def write(self, change: Change) -> None:
-        """Set the voxels of a change; those that are so already are left as they are."""
+        """Set the voxels of a change; files in which it changes nothing stay as they are."""
         ...
 
     def reset(self, corrected: Iterable[Change]) -> None:
@@ -103,7 +103,7 @@ class FileCanvas:
             say_hash(temporary)
 
     def give_back(self, say_hash: Callable[[Path], None]) -> None:
-        """Put the file back that was there before any correction."""
+        """Put back the original file."""
         if self.original.exists():
             say_hash(self.original)
             self.original.replace(self.path)
@@ -123,13 +123,13 @@ class StoreCanvas:
         self.levels: list[Any] = [group[name] for name in names]
         if self.levels[0].ndim != 3 or self.levels[0].shape != self.volume.shape:
             raise PlanewiseError(
-                f"{path}: has {self.levels[0].ndim} axes; a store that is corrected has z, y, x: copy the labels to one"
+                f"{path}: has {self.levels[0].ndim} axes; a store to correct must have z, y, x: copy the labels to one"
             )
         for finer, coarser in zip(self.levels, self.levels[1:]):
             if coarser.shape != tuple(-(-side // 2) for side in finer.shape):
                 raise PlanewiseError(
                     f"{path}: its level {coarser.shape} is not half of {finer.shape}, so that it cannot be corrected "
-                    "with it; copy the labels to a store of planewise's (write_volume)"
+                    "with it; copy the labels to a store that planewise writes (write_volume)"
                 )
         self.shape = self.volume.shape
         self.largest = min(int(np.iinfo(self.volume.voxels.dtype).max), LARGEST)
@@ -159,7 +159,7 @@ class StoreCanvas:
                         still.add(self._file(array, piece))
                 mask = mask[tuple(slice(start % 2, None, 2) for start, _ in box)]
                 box = _coarser(box)
-        for left in list(self.kept.rglob(f"{WRITING}*")):  # by a process that was killed: of nothing that is kept
+        for left in list(self.kept.rglob(f"{WRITING}*")):  # of a process that was killed, and incomplete
             shutil.rmtree(left)
         for kept in [path for path in self.kept.rglob("*") if path.is_file()]:
             name = kept.relative_to(self.kept)
@@ -182,7 +182,7 @@ class StoreCanvas:
             array[index_of(piece)] = part.astype(array.dtype)
 
     def _keep(self, file: Path) -> None:
-        """Give a file of the store a second name, or say by an empty ``.none`` that there is none."""
+        """Give a file of the store a second name, or record by an empty ``.none`` that it does not exist."""
         kept = self.kept / file.relative_to(self.path)
         absent = kept.with_name(f"{kept.name}.none")
         if kept.exists() or absent.exists():
@@ -200,7 +200,7 @@ class StoreCanvas:
 
 
 def _coarser(box: Box) -> Box:
-    """Return where the voxels of a box that the next level has, every second one, lie there."""
+    """Return the box, in the next level, of those voxels of a box that this level has: every second one."""
     z, y, x = ((-(-start // 2), -(-stop // 2)) for start, stop in box)
     return z, y, x
 

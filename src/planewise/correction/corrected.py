@@ -45,7 +45,7 @@ def corrected_volumes(result: Path) -> dict[str, Path]:
 def refuse_other_corrections(made_from: Path, result: Path, option: str, margin: float) -> None:
     """Refuse to resume a training from other corrections than those that the file ``made_from`` says it began with.
 
-    ``option``: what ``margin`` is called, in the file too. Raises PlanewiseError if it is damaged, or says another.
+    ``option``: the name of ``margin``, also in the file. Raises PlanewiseError if the file is damaged or has others.
     """
     content = read_json(made_from)
     try:
@@ -106,7 +106,7 @@ def model_behind(manifests: Mapping[str, Manifest], option: str) -> Manifest:
 def image_behind(case: str, volumes: Mapping[str, Path], given: Mapping[str, Path | Series] | None) -> Path | Series:
     """Return the image of a corrected volume in ``volumes``: the one ``given`` with --image, else that of its manifest.
 
-    One that is given for one volume is its image, whatever it is called. Raises PlanewiseError if there is none, or if
+    If one image is given for one volume, its name does not matter. Raises PlanewiseError if there is none, or if
     it has changed since the volume was made.
     """
     if given is not None:
@@ -128,7 +128,7 @@ def refuse_several_machines(num_nodes: int) -> None:
 
 
 def say_what_is_wrong(images: Iterable[Problem]) -> None:
-    """Say what is wrong with images among those that are given, of which others are used."""
+    """Print what is wrong with some of the given images; the others are used."""
     for problem in images:
         say(f"--image: {problem.where}: {problem.what}; it is not used")
 
@@ -141,8 +141,8 @@ def keep_score_before(training: Path, before: Mapping[str, float]) -> None:
 def say_gain(training: Path, after: Mapping[str, float | None], score: str, model: Path) -> bool:
     """Print the gain of a training on the held-out part, and return whether there was one.
 
-    Compared are the ``model`` it began with, see ``keep_score_before``, and the best, which scores ``after``.
-    ``score``: what it is, to read; where there is no object to score it is the loss.
+    The ``model`` that it began with, see ``keep_score_before``, is compared with the best one, which scores ``after``.
+    ``score``: the name of the score in the message; if there is no object to score, the loss is compared.
     """
     if not (training / SCORE_BEFORE).exists():
         say(f"The gain is unknown: {training} does not contain the score of {model} before the training")
@@ -167,5 +167,5 @@ def write_next(path: Path, items: list[Item], result: Path, model: Path) -> None
     else:
         say(
             f"The next work list is empty: apart from what was confirmed or corrected, {model} shows nothing to check "
-            f"in {result}. Look for mistakes of both: planewise correct {result}"
+            f"in {result}. Look for mistakes that both make: planewise correct {result}"
         )

@@ -1,8 +1,8 @@
 """Finds where the planes of a fused result disagree: its doubtful objects, and objects that it may have missed.
 
-No truth is used. An object on which all planes agree is likely right; one that the result has and the planes have not
-is likely wrong; one that planes have and the result has not was likely missed. With equal agreement, a smaller object
-is more doubtful: an outline that is off by the same distance changes a larger share of it.
+No truth is used. An object on which all planes agree is likely right; one that is only in the result is likely wrong;
+one that is only in planes was likely missed. With equal agreement, a smaller object is more doubtful: an outline that
+is off by the usual distance changes a larger share of it.
 """
 
 import math
@@ -21,13 +21,13 @@ from planewise.volumes.labels import read_labels
 from planewise.volumes.slices import PLANES
 
 LEAST = 500  # smallest size in voxels of an object that may have been missed, as in prediction
-LEAST_USUAL = 0.01  # of the usual agreement, so that objects which no plane has leave an order to the others
+LEAST_USUAL = 0.01  # usual agreement is at least this, so that doubts differ even if most objects are in no plane
 OUTSIDE = 0.75  # share of a plane's object that must lie outside of the result, to count as missed
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A place to look at: ``doubt`` from 0 to 1; the object's ``label``, 0 of one that may have been missed.
+    """A place to look at: ``doubt`` from 0 to 1; the object's ``label``, 0 if it may have been missed.
 
     ``place`` (z, y, x) lies in the object. ``agreement``: the best IoU in each plane, by its name.
     """
@@ -47,12 +47,12 @@ class Doubt:
 def doubts(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> list[Doubt]:
     """Return all objects of ``labels`` (z, y, x), and those that it may have missed, most doubtful first.
 
-    ``planes``: the labels of each plane by its name, of the same shape. With a the mean over the planes of the best IoU
-    (intersection over union) that one of its objects has, the doubt of what may have been missed is a, for the more
-    planes see it the likelier it is there. That of an object is 1 - sqrt(a u): u is what a would be if its outline were
-    off by as much as is usual in this volume. Three planes say little of how far one object's outline is off, so half
-    is taken from what they say of all. For a ball of radius R whose outline is off by a distance d the IoU is about
-    exp(-3 d / R), so that u is the median of a to the power r / R, r the radius of a ball of the median size.
+    ``planes``: the labels of each plane by its name, of the same shape. An object's best IoU (intersection over union)
+    with an object of a plane, averaged over the planes, is a. The doubt of an object that may have been missed is a:
+    the more planes contain it, the likelier it exists. The doubt of an object of ``labels`` is 1 - sqrt(a u), where u
+    is the a of an object of its size whose outline is off by the usual distance in this volume. It uses u too, because
+    three planes say little about a single outline. For a ball of radius R whose outline is off by a distance d, the IoU
+    is about exp(-3 d / R), so u is the median of a to the power r / R, r the radius of a ball of the median size.
     """
     missed = _not_in(labels, planes)
     doubtful = []
@@ -77,7 +77,7 @@ def planes_of(case: str, path: Path) -> dict[str, np.ndarray]:
 
 
 def doubtful_items(case: str, doubtful: list[Doubt]) -> list[tuple[float, Item]]:
-    """Return doubts as items of a work list, each with how large it is."""
+    """Return doubts as items of a work list, each with the size of its doubt."""
     items = []
     for doubt in doubtful:
         about = f"object {doubt.label}" if doubt.label else f"missed at {' '.join(map(str, doubt.place))}"
@@ -87,7 +87,7 @@ def doubtful_items(case: str, doubtful: list[Doubt]) -> list[tuple[float, Item]]
 
 
 def _not_in(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the objects of the planes that lie outside of the result; what several planes have, once."""
+    """Return the objects of the planes that lie outside of the result; one that several planes have is listed once."""
     missed = np.zeros(labels.shape, np.int32)
     number = 0
     for plane in planes.values():

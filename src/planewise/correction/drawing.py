@@ -14,9 +14,9 @@ POINTS = ("line", "in", "out")
 class Drawing(BaseModel):
     """A box around an object, a ``line`` along it, points in it (``inside``) and beside it (``outside``).
 
-    All are voxels of the file's own array, and lie in one slice, whichever axis that is across; the ``box`` is
-    half-open, and one voxel thick there; without it, it is the one around the line. ``label``: the class, or 0 to
-    make background of what is found. ``through``: the object is followed through the slices above and below.
+    All are indices of voxels in the file's array, and lie in one slice, across any axis. The ``box`` is half-open, and
+    one voxel thick across the slice; without a box, the one around the line is used. ``label``: the class, or 0 to make
+    the segmented voxels background. ``through``: the object is followed through the slices above and below.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,7 +29,7 @@ class Drawing(BaseModel):
 
     @property
     def places(self) -> list[Place]:
-        """All voxels that it names, the first and the last of the box among them."""
+        """All voxels of the drawing, including the first and the last of the box."""
         corners: list[Place] = []
         if self.box is not None:
             (a, b), (c, d), (e, f) = self.box
@@ -38,7 +38,7 @@ class Drawing(BaseModel):
 
 
 def box_of(numbers: Sequence[int]) -> Box:
-    """Return the half-open box of z z y y x x. Raises ValueError if that is none."""
+    """Return the half-open box of z z y y x x. Raises ValueError if it is not a box."""
     a, b, c, d, e, f = numbers
     if a >= b or c >= d or e >= f:
         raise ValueError
@@ -46,8 +46,8 @@ def box_of(numbers: Sequence[int]) -> Box:
 
 
 def drawing_of(words: list[str]) -> Drawing:
-    """Return what the words of a CSV draw: ``2 box 40 41 10 20 10 20 in 40 12 12 out 40 11 19``, or ``2 line ...``;
-    with ``through`` at the end.
+    """Return the drawing in the words of a CSV: ``2 box 40 41 10 20 10 20 in 40 12 12 out 40 11 19``, or
+    ``2 line ...``; optionally with ``through`` at the end.
 
     Raises ValueError or IndexError if they do not fit.
     """

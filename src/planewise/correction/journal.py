@@ -52,9 +52,9 @@ class Head:
 class Entry:
     """A line: an ``action`` with its ``arguments``, as part of an ``item`` of a work list if it was.
 
-    ``objects``: those that it changes as they are afterwards, None where nothing is left. ``right``: the objects that
-    are taken for right from here on. ``kept``: the sha256 of the file of what it replaced; empty if it changes no
-    voxel.
+    ``objects``: the changed objects as they are afterwards, None for one of which nothing is left. ``right``: the
+    objects that count as right from this line on. ``kept``: the sha256 of the file with the voxels that it replaced;
+    empty if it changes no voxel.
     """
 
     number: int
@@ -66,7 +66,7 @@ class Entry:
     kept: str = ""
 
     def __str__(self) -> str:
-        """The action as a CSV of actions says it; of a mask, the box that holds it."""
+        """The action as written in a CSV of actions; for a mask, the box around it."""
         arguments = self.arguments
         words = [self.number, self.action, *arguments.get("labels", ())]
         if "label" in arguments:
@@ -93,17 +93,17 @@ def live(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def finished_items(entries: Iterable[Entry]) -> dict[str, str]:
-    """Return "done" or "skip" for the finished items of a work list, by actions that hold."""
+    """Return "done" or "skip" for the finished items of a work list, by actions in effect."""
     return {entry.item: entry.action for entry in entries if entry.action in STATES}
 
 
 def actions_text(entries: list[Entry]) -> str:
-    """Return how many actions there are, to read."""
+    """Return the number of actions as text."""
     return f"{len(entries)} action{'s' * (len(entries) != 1)}"
 
 
 def correction_note(result: Path) -> str:
-    """Return that a label volume was corrected, to read; empty if it was not, or all was undone."""
+    """Return a note that a label volume was corrected; empty if it was not, or all was undone."""
     path = corrections_folder(result) / JOURNAL
     if not path.is_file():
         return ""
@@ -118,17 +118,17 @@ def correction_note(result: Path) -> str:
 
 
 def classes_behind_note(result: Path, classes: Path) -> str:
-    """Return that objects were corrected and the volume ``classes`` of the class of each voxel was not; else empty."""
+    """Return a note if objects were corrected, but not ``classes``, the volume of each voxel's class; else empty."""
     if result == classes or not correction_note(result) or correction_note(classes):
         return ""
     return (
-        f"{result}: was corrected with planewise correct, and {classes} was not: an object is of the class of things "
-        "that most of its voxels are of there, and voxels of stuff are those from before"
+        f"{result}: was corrected with planewise correct, but {classes} was not: each object has the class of things "
+        "that most of its voxels have there, and the voxels of stuff are those from before"
     )
 
 
 def review_note(result: Path) -> str:
-    """Return that a label volume was corrected, or confirmed as it is, to read; empty if neither, or all was undone."""
+    """Return a note that a label volume was corrected, or confirmed as it is; empty if neither, or all was undone."""
     path = corrections_folder(result) / JOURNAL
     if (note := correction_note(result)) or not path.is_file():
         return note
@@ -185,7 +185,7 @@ class Journal:
 
     @property
     def live(self) -> list[Entry]:
-        """The actions that hold."""
+        """The actions in effect."""
         return live(self.entries)
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> tuple[Head, list[Entry]]:
-    """Return what a journal says, less a last line that was cut short. Raises PlanewiseError if it is damaged."""
+    """Return the content of a journal, without a truncated last line. Raises PlanewiseError if it is damaged."""
     content = path.read_bytes()
     return _parse(path, content[: content.rfind(b"\n") + 1])
 
@@ -205,7 +205,7 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
         first = json.loads(lines[0])
         head = Head(**(first | {"shape": tuple(first["shape"])}))
         if head.format != FORMAT:
-            raise ValueError(f"its format is {head.format}, and {FORMAT} is read")
+            raise ValueError(f"its format is {head.format}, but only {FORMAT} is read")
         entries = []
         for line in lines[1:]:
             number += 1
@@ -213,13 +213,13 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
         return head, entries
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise PlanewiseError(
-            f"{path}: line {number + 1} is no line of a journal of corrections ({error}); move the folder away to "
+            f"{path}: line {number + 1} is not a line of a journal of corrections ({error}); move the folder away to "
             "start again with the volume as it is"
         ) from error
 
 
 def _entry(content: dict[str, Any], number: int) -> Entry:
-    """Return what line ``number`` after the first says. Raises ValueError and others if it cannot be one."""
+    """Return the entry in line ``number`` after the first. Raises ValueError and others if it cannot be one."""
     objects = {
         int(label): None if record is None else ObjectRecord(record["voxels"], as_box(record["box"]))
         for label, record in content["objects"].items()
@@ -228,14 +228,14 @@ def _entry(content: dict[str, Any], number: int) -> Entry:
     if entry.number != number:
         raise ValueError(f"its number is {entry.number}, not {number}: lines were taken out or put in")
     if entry.action == "undo" and entry.arguments["undoes"] not in range(1, number):
-        raise ValueError(f"it undoes {entry.arguments['undoes']}, which is no line before it")
+        raise ValueError(f"it undoes {entry.arguments['undoes']}, which is not an earlier line")
     if entry.action == "save":
         dict.fromkeys([entry.arguments["sha256"], *entry.arguments["actions"]])
     return entry
 
 
 def as_box(sides: Any) -> Box:
-    """Return three pairs of numbers, as JSON has them, as a box."""
+    """Return three pairs of numbers, read from JSON, as a box."""
     (a, b), (c, d), (e, f) = sides
     return (int(a), int(b)), (int(c), int(d)), (int(e), int(f))
 

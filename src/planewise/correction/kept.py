@@ -1,7 +1,7 @@
-"""The file of what an action replaces: block by block, the changed voxels with their old and new values.
+"""The file of the voxels that an action replaces: block by block, with their old and new values.
 
-A zip of numpy arrays: ``{box}.mask`` (bits), ``{box}.before``, ``{box}.after``. Mostly it is one value over a compact
-mask and takes some kilobytes; it is written and read one block at a time, however large the object.
+A zip of numpy arrays: ``{box}.mask`` (bits), ``{box}.before``, ``{box}.after``. Mostly these are one value over a
+compact mask and take a few kilobytes. The file is written and read one block at a time, however large the object.
 """
 
 import os
@@ -34,7 +34,7 @@ class Change:
 
     @classmethod
     def between(cls, box: Box, before: np.ndarray, after: np.ndarray) -> "Change | None":
-        """Return the change of two blocks of one ``box``, as small as it is; None if there is none."""
+        """Return the change between two blocks of one ``box``, cropped to its voxels; None if there is none."""
         differs = before != after
         if not differs.any():
             return None
@@ -49,7 +49,7 @@ class Change:
 
 
 def write_kept(path: Path, changes: Iterable[Change]) -> str:
-    """Write ``changes``, of boxes that differ, whole or not at all; return the file's sha256 when it is on the disk."""
+    """Write ``changes`` with different boxes, all or none; return the file's sha256 when it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
     try:
@@ -75,7 +75,7 @@ def write_kept(path: Path, changes: Iterable[Change]) -> str:
 
 
 def read_kept(path: Path, sha256: str) -> Iterator[Change]:
-    """Yield the changes of a file that ``write_kept`` wrote. Raises PlanewiseError if it is not that one."""
+    """Yield the changes of a file that ``write_kept`` wrote. Raises PlanewiseError if it is not that file."""
     if not path.is_file() or sha256_of(path) != sha256:
         raise PlanewiseError(
             f"{path}: is missing or damaged, and the journal beside it needs it; put it back from a copy, or move the "

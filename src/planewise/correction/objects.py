@@ -11,7 +11,7 @@ from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.ome_zarr import blocks
 from planewise.volumes.volume import LazyArray
 
-SIDE = 256  # voxels, of the blocks that are looked at one after the other
+SIDE = 256  # voxels along each side of the blocks that are searched one after the other
 
 Objects = dict[int, ObjectRecord]
 
@@ -65,7 +65,7 @@ def joined(a: ObjectRecord, b: ObjectRecord) -> ObjectRecord:
 
 
 def folded(objects: Objects, entries: Iterable[Entry]) -> Objects:
-    """Return the objects after the actions ``entries``, all of which hold."""
+    """Return the objects after the actions ``entries``, all of which are in effect."""
     now = dict(objects)
     for entry in entries:
         for label, record in entry.objects.items():

@@ -46,7 +46,7 @@ class Corrections:
     """The corrections of a label volume, a file or an OME-Zarr, that this process holds open; a context manager.
 
     Raises PlanewiseError if the volume cannot be corrected, if another process corrects it, or if another program
-    changed it since.
+    changed it since its last correction.
     """
 
     def __init__(self, result: Path) -> None:
@@ -55,20 +55,22 @@ class Corrections:
         self.canvas = open_canvas(result, self.folder / KEPT)
         journal = self.folder / JOURNAL
         self.journal = Journal.open(journal) if journal.exists() else self._begin(journal)
-        if not self.journal.entries and self.journal.head.content != sha256_of(result):  # nothing to be kept
+        if not self.journal.entries and self.journal.head.content != sha256_of(
+            result
+        ):  # there are no corrections to lose
             self.journal.close()
             self.journal = self._begin(journal)
         try:
             self._in_file = self._actions_in_file()
             if isinstance(self.canvas, FileCanvas) and self._in_file and not self.canvas.original.exists():
                 raise PlanewiseError(
-                    f"{self.canvas.original}: is missing, which {self.result} was before; put it back from a copy, or "
+                    f"{self.canvas.original}: is missing, the original of {self.result}; put it back from a copy, or "
                     "move the folder of the corrections away to start again with the file as it is"
                 )
             self._before = read_objects(self.folder / KEPT / OBJECTS)
             self.objects: Objects = folded(self._before, self.journal.live)
-            self._behind = bool(self.journal.entries)  # a store may lack the last line, but no other
-            if isinstance(self.canvas, FileCanvas):  # was read as it was before
+            self._behind = bool(self.journal.entries)  # a store may lack the action of the last line only
+            if isinstance(self.canvas, FileCanvas):  # it holds the original voxels
                 for change in self.changes():
                     self.canvas.write(change)
             self._catch_up()
@@ -82,11 +84,11 @@ class Corrections:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    # ---- what was done
+    # ---- the actions in effect
 
     @property
     def actions(self) -> list[Entry]:
-        """The actions that hold, in their order."""
+        """The actions in effect, in their order."""
         return self.journal.live
 
     def finished(self) -> dict[str, str]:
@@ -94,15 +96,15 @@ class Corrections:
         return finished_items(self.actions)
 
     def changes(self) -> Iterator[Change]:
-        """Yield what the actions that hold change, in their order."""
+        """Yield the changes by the actions in effect, in their order."""
         for entry in self.actions:
             yield from self.changes_of(entry)
 
     def changes_of(self, entry: Entry) -> Iterator[Change]:
-        """Yield what one action changed."""
+        """Yield the changes by one action."""
         return read_kept(self._file(entry.number), entry.kept) if entry.kept else iter(())
 
-    # ---- doing
+    # ---- new actions, undoing, saving
 
     def apply(self, action: AnyAction, item: str = "") -> Entry:
         """Do one action, as part of an ``item`` of a work list. Raises PlanewiseError if it does not fit; then nothing
@@ -122,7 +124,7 @@ class Corrections:
         return entry
 
     def finish_item(self, item: str, state: str) -> Entry:
-        """Say that an item of a work list is "done", or was left out ("skip")."""
+        """Record that an item of a work list is "done", or was left out ("skip")."""
         self._catch_up()
         entry = Entry(len(self.journal.entries) + 1, state, {}, item)
         self._add(entry)
@@ -170,7 +172,7 @@ class Corrections:
         finally:
             self.journal.close()
 
-    # ---- how
+    # ---- the journal and the voxels
 
     def _begin(self, journal: Path) -> Journal:
         """Find the objects, and begin a journal."""
@@ -190,7 +192,7 @@ class Corrections:
     def _actions_in_file(self) -> list[int]:
         """Return the numbers of the actions that the file holds.
 
-        Raises PlanewiseError if the volume is neither what it was before nor what was saved of the corrections.
+        Raises PlanewiseError if the volume is neither the original nor one that was saved with corrections.
         """
         head = self.journal.head
         saved = [entry.arguments for entry in self.journal.entries if entry.action == "save"]
@@ -198,8 +200,8 @@ class Corrections:
         now = sha256_of(self.result) if self.result.is_file() else head.content
         if head.shape != self.canvas.shape or now not in known:
             raise PlanewiseError(
-                f"{self.result}: was changed by another program, and its corrections in {self.folder} are of what it "
-                "was before; put the file back, or move that folder away to start again with the volume as it is"
+                f"{self.result}: was changed by another program, but its corrections in {self.folder} belong to what "
+                "it was before; put the file back, or move that folder away to start again with the volume as it is"
             )
         return known[now]
 
@@ -210,7 +212,7 @@ class Corrections:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Bring a store's voxels to where the journal is, if they lack its last line: after a kill, or since the disk
+        """Complete the action of the journal's last line if a store's voxels lack it: after a kill, or since the disk
         refused them. Raises PlanewiseError if the disk refuses.
         """
         if not self._behind:
@@ -253,7 +255,7 @@ class Corrections:
             if len(change.after) and int(change.after.max()) > self.canvas.largest:
                 raise PlanewiseError(
                     f"{self.result}: holds {self.canvas.volume.voxels.dtype}, and all ids up to {self.canvas.largest} "
-                    "are taken; copy it to a type that has more"
+                    "are taken; copy it to a type with more ids"
                 )
             for label, count in zip(*np.unique(change.before, return_counts=True)):
                 if label:
@@ -267,7 +269,7 @@ class Corrections:
             yield change
 
     def _new_label(self) -> int:
-        """Return an id that no object has or had; in a store whose type holds none, one that is free."""
+        """Return an id that no object has or had; if the type of a store has none, an id that is free now."""
         used = {label for entry in self.journal.entries for label in entry.objects} | self._before.keys()
         largest = max(used, default=0)
         if largest < self.canvas.largest:

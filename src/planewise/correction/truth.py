@@ -90,7 +90,7 @@ def known_classes(corrections: Corrections, margin_mm: float) -> KnownLabels:
             part = known[index_of(change.box)]
             part[change.mask] |= stored[index_of(change.box)][change.mask] == change.after
         action = read_action(entry.arguments) if entry.arguments else None
-        if isinstance(action, Paint | Segment):  # what was of that class already is said to be right as well
+        if isinstance(action, Paint | Segment):  # voxels that had this class before count as right too
             box = Labels(canvas, corrections.objects, 0).within(action.where.box(spacing))
             known[index_of(box)] |= action.where.mask(box, spacing) & (stored[index_of(box)] == action.label)
         if isinstance(action, Confirm):

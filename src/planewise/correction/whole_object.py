@@ -1,4 +1,4 @@
-"""The class of an object as a whole, where a volume beside the objects says the class of each voxel."""
+"""The class of an object as a whole, if a volume beside the objects holds the class of each voxel."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from planewise.volumes.labels import open_labels
 
 
 class WholeObject(BaseModel):
-    """All voxels of the ``object`` with this id become of a class, ``value``, in the volume of classes."""
+    """All voxels of the ``object`` with this id get the class ``value`` in the volume of classes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     value: Annotated[int, Field(ge=0, le=LARGEST)]
@@ -32,7 +32,7 @@ class WholeObject(BaseModel):
         path = folder.parent / classes.name
         if folder.name != CLASSES or not path.exists():
             raise PlanewiseError(
-                f"paint: {classes} is no volume of classes beside objects, so that object {self.object} is unknown; "
+                f"paint: {classes} is not a volume of classes beside objects, so that object {self.object} is unknown; "
                 f"correct the folder {CLASSES}/ of a result that has one"
             )
         volume = open_labels(path)

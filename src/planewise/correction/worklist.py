@@ -21,9 +21,9 @@ NEEDED = ("case", "z", "y", "x")
 
 @dataclass(frozen=True)
 class Item:
-    """A place (z, y, x) of a case's array to look at: ``name``, as no other item of it is called; ``what``, to read.
+    """A place (z, y, x) of a case's array to look at: ``name``: unique in the case; ``what``: a description.
 
-    ``labels``: the objects that it is about.
+    ``labels``: the objects that the item is about.
     """
 
     name: str
@@ -44,7 +44,7 @@ def write_worklist(path: Path, items: Iterable[Item]) -> None:
 
 def read_worklist(path: Path) -> list[Item]:
     """Read a work list; without a column ``item`` they are numbered. Raises PlanewiseError naming the row."""
-    table = read_table(path, NEEDED, f"a work list has {', '.join(NEEDED)}, maybe more")
+    table = read_table(path, NEEDED, f"a work list has at least {', '.join(NEEDED)}")
     items = []
     for number, row in enumerate(table, 1):
         try:

@@ -11,10 +11,10 @@ from planewise.apps.mito.measure import resident
 from planewise.data.space import in_place_of, laid_on
 from planewise.errors import PlanewiseError
 from planewise.interface.calls import call, name_of
-from planewise.measurement.measured import Measured
 from planewise.measurement.measuring import measure_volume
 from planewise.measurement.regions import ZoneRule
 from planewise.measurement.tables import contact_rows, distribution_rows, object_rows, volume_rows
+from planewise.measurement.volume_measures import Measured
 from planewise.progress import ProgressFunction, say
 from planewise.volumes.arrays import as_volume
 from planewise.volumes.geometry import to_canonical

@@ -1,1 +1,1 @@
-"""Measures masks in physical units. Nothing here depends on a model: label volumes of any method can be measured."""
+"""Measures masks in physical units. No module depends on a model: label volumes of any method can be measured."""

@@ -32,10 +32,10 @@ class BlandAltman(NamedTuple):
 
 
 def bland_altman(first: np.ndarray, second: np.ndarray, deviations: float = 1.96) -> BlandAltman:
-    """Return mean difference and limits of agreement, mean ± ``deviations`` SD, of values (n,) in one order.
+    """Return mean difference and limits of agreement, mean ± ``deviations`` SD, of values (n,) of the same n patients.
 
-    Intervals by Student's t with n - 1 degrees of freedom: the standard error of the mean is SD / sqrt(n), that of a
-    limit about sqrt(3 / n) SD (Bland and Altman 1986, doi:10.1016/S0140-6736(86)90837-8).
+    Intervals are by Student's t with n - 1 degrees of freedom: the standard error of the mean is SD / sqrt(n), that of
+    a limit about sqrt(3 / n) SD (Bland and Altman 1986, doi:10.1016/S0140-6736(86)90837-8).
     """
     from scipy import stats
 
@@ -73,12 +73,12 @@ def icc_2_1(ratings: np.ndarray) -> Interval:
     judges = n * float(((columns - x.mean()) ** 2).sum()) / (k - 1)  # JMS
     error = float(((x - rows - columns + x.mean()) ** 2).sum()) / ((n - 1) * (k - 1))  # EMS
     icc = (between - error) / (between + (k - 1) * error + k * (judges - error) / n)
-    if judges == error == 0:  # the readers say the same of every patient
+    if judges == error == 0:  # the readers agree on all patients
         return Interval(1.0, 1.0, 1.0)
     # Satterthwaite's degrees of freedom, numerator and denominator multiplied by EMS squared
     a, b = k * icc * judges, (n * (1 + (k - 1) * icc) - k * icc) * error
     spread = (n - 1) * a**2 + b**2
-    if spread == 0:  # each reader says the same of all patients
+    if spread == 0:  # each reader gives all patients the same value
         return Interval(icc, math.nan, math.nan)
     freedom = (k - 1) * (n - 1) * (a + b) ** 2 / spread
     upper_f = float(stats.f.ppf((1 + CONFIDENCE) / 2, n - 1, freedom))
@@ -114,8 +114,8 @@ def weighted_kappa(table: np.ndarray, weights: np.ndarray) -> Interval:
     """Return weighted kappa of a square ``table`` of counts (Cohen 1968, doi:10.1037/h0026256), with its interval.
 
     ``weights``: of agreement, 1 on the diagonal. The interval is kappa ± 1.96 standard errors for large samples
-    (Fleiss, Cohen and Everitt 1969, doi:10.1037/h0028106), cut at -1 and 1. NaN if both readers have everybody in one
-    and the same category, or there are no cases; the interval is, if one of them has all cases in one.
+    (Fleiss, Cohen and Everitt 1969, doi:10.1037/h0028106), cut at -1 and 1. Kappa is NaN if there are no cases, or if
+    both readers put all of them into the same category; the interval is NaN if one reader uses a single category.
     """
     from scipy import stats
 
@@ -129,7 +129,7 @@ def weighted_kappa(table: np.ndarray, weights: np.ndarray) -> Interval:
     if expected == 1:
         return Interval(math.nan, math.nan, math.nan)
     kappa = (observed - expected) / (1 - expected)
-    if np.count_nonzero(rows) == 1 or np.count_nonzero(columns) == 1:  # by a reader all patients are alike
+    if np.count_nonzero(rows) == 1 or np.count_nonzero(columns) == 1:  # one reader uses a single category
         return Interval(kappa, math.nan, math.nan)
     by_row, by_column = weights @ columns, rows @ weights
     spread = (p * (weights - (by_row[:, None] + by_column) * (1 - kappa)) ** 2).sum()

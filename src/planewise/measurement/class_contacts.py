@@ -10,8 +10,9 @@ from planewise.measurement.contacts import Contacts
 
 
 class ClassContact(NamedTuple):
-    """Two classes that touch: over what ``area``, in the square of the spacing's unit, and how many objects of the
-    first touch the second, and of the second the first; stuff has none. Of one class twice: its objects, each other.
+    """Two classes that touch: the ``area`` of contact, in the square of the spacing's unit, the number of objects of
+    the first that touch the second, and the reverse; 0 for stuff, which has no objects. If both are the same class, its
+    objects touch each other.
     """
 
     first: int
@@ -23,8 +24,8 @@ class ClassContact(NamedTuple):
 
 @dataclass(frozen=True)
 class Classes:
-    """``names`` by value; ``of_object`` (n,) int64: the class of each object, 0 if it is of none; ``contacts``;
-    ``doubts``: which objects do not lie in one class, to read."""
+    """``names`` by value; ``of_object`` (n,) int64: the class of each object, 0 for none; ``contacts`` between classes;
+    ``doubts``: messages about objects that do not lie in one class."""
 
     names: dict[int, str]
     of_object: np.ndarray
@@ -53,7 +54,7 @@ class Classes:
 
 
 def key_of(name: str) -> str:
-    """Return a class's name as columns begin with it: letters, digits and '_'."""
+    """Return the form of a class's name that names of columns begin with: letters, digits and '_'."""
     return re.sub(r"\W", "_", name)
 
 
@@ -65,10 +66,10 @@ def class_contacts(
     between: Contacts,
     touched: dict[int, np.ndarray],
 ) -> list[ClassContact]:
-    """Return where classes touch, by their values.
+    """Return the contacts between classes, sorted by their values.
 
-    ``contacts``: of the objects ``labels`` (n,), each pair in both orders; ``between``: of the classes, each pair once;
-    ``touched``: by class, how many of its labels, one at most, each object touches (n,).
+    ``contacts``: between the objects ``labels`` (n,), each pair in both orders; ``between``: between classes, each pair
+    once; ``touched`` (n,), by class: 1 for each object that touches it, else 0.
     """
 
     def objects(value: int, other: int) -> int:

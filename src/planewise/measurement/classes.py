@@ -1,4 +1,4 @@
-"""The classes of a label volume to measure, and those of them that count as fibrosis."""
+"""The classes of a label volume that are measured, and those that count as fibrosis."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ RESERVED = ("lungs", "total_fibrosis", "total_extent")  # other names of columns
 class MeasuredClasses:
     """``names`` of the classes that are measured, by value; ``known``: all values that a label volume may hold.
 
-    ``fibrosis``: the values that count as fibrosis; none where nothing is so called.
+    ``fibrosis``: the values that count as fibrosis; none if no class has such a name.
     """
 
     names: dict[int, str]
@@ -34,7 +34,7 @@ class MeasuredClasses:
 
 
 def as_column(name: str) -> str:
-    """Return a class' name as it stands in names of columns: lower case, ``_`` for all but letters and digits."""
+    """Return the form of a class's name in names of columns: lower case, ``_`` for all but letters and digits."""
     return re.sub(r"\W+", "_", name.casefold()).strip("_")
 
 
@@ -44,7 +44,7 @@ def named_by_options(texts: tuple[str, ...]) -> LabelDefinition:
     for text in texts:
         name, _, value = text.rpartition("=")
         if not name or not value.isdecimal() or not int(value):
-            raise PlanewiseError(f"--classes {text}: must be NAME=VALUE, a whole number above 0, as all others are")
+            raise PlanewiseError(f"--classes {text}: must be NAME=VALUE, with a whole number above 0 for VALUE")
         if int(value) in classes:
             raise PlanewiseError(f"--classes {text}: {classes[int(value)]} has this value too; give each another one")
         classes[int(value)] = name
@@ -52,11 +52,11 @@ def named_by_options(texts: tuple[str, ...]) -> LabelDefinition:
 
 
 def choose_classes(known: dict[int, str], wanted: tuple[str, ...], fibrosis: tuple[str, ...]) -> MeasuredClasses:
-    """Return the classes to measure: those ``wanted`` of the ``known`` names by value, all if none is.
+    """Return the classes to measure: the ``wanted`` ones of the ``known`` names by value, or all if none is given.
 
-    ``fibrosis``: the names that count as fibrosis, ``FIBROSIS`` as far as they are measured if none is given. Names fit
-    whatever their case and their spaces. Raises PlanewiseError for a name that is not there, and for names that
-    columns cannot be told apart by.
+    ``fibrosis``: the names that count as fibrosis; if none is given, those of ``FIBROSIS`` that are measured. Upper or
+    lower case and spaces in names do not matter. Raises PlanewiseError for a name that is not known, and for names
+    that give two columns the same name.
     """
     value_of: dict[str, int] = {}
     names = [*RESERVED, *map(as_column, known.values())]
@@ -65,8 +65,8 @@ def choose_classes(known: dict[int, str], wanted: tuple[str, ...], fibrosis: tup
         column = as_column(name)
         if not column or column in of_regions or column in RESERVED or column in value_of:
             raise PlanewiseError(
-                f"class {value}, {name!r}: its columns would be called {column!r}_..., which is empty or what others "
-                "are called; rename it"
+                f"class {value}, {name!r}: its columns would be called {column!r}_..., which is empty or the name of "
+                "other columns; rename it"
             )
         value_of[column] = value
     chosen = [_value("--classes", name, known, value_of) for name in wanted] or list(known)

@@ -123,7 +123,7 @@ DISTRIBUTED = ("volume", "surface", "surface_to_volume", "sphericity", "major_ax
 
 
 def measure_of(key: str) -> Measure:
-    """Return what ``OBJECT`` says of a key; of a reference's, such as nucleus_distance, what it says of any."""
+    """Return the measure of a key in ``OBJECT``; for a key such as nucleus_distance, that of any reference."""
     if key in OBJECT:
         return OBJECT[key]
     ending = next(e for e in ("contact_area", "contacts", "distance") if key.endswith(f"_{e}"))
@@ -131,7 +131,7 @@ def measure_of(key: str) -> Measure:
 
 
 def definitions(measures: dict[str, Measure], physical: bool) -> dict[str, dict[str, str]]:
-    """Return what the columns of ``measures`` by key mean, by their names in tables, for a JSON."""
+    """Return the meaning of the columns of ``measures`` (by key) for a JSON, by their names in tables."""
     return {
         measure.name(key, physical): {
             "unit": unit_of(measure.kind, physical).words,

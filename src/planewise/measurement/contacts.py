@@ -1,9 +1,10 @@
 """Where labels touch: the pairs that share voxel faces, and the area over which they do.
 
-Voxel faces that two labels share are a staircase, up to 1.7 times as large as the smooth surface between them. A face
-across axis i counts therefore by how much the surface there looks along it, |n_i|: over a plane of normal n that adds
-up to its area, as the faces across i are |n_i| of it. The normal is the gradient of "second minus first label" around
-the face, two voxels to each side where they are cubes, by least squares.
+Voxel faces that two labels share are a staircase, up to 1.7 times as large as the smooth surface between them. The area
+of a face across axis i is therefore multiplied by |n_i|, n being the normal of the smooth surface there. For a plane
+this is exact: its faces across i have |n_i| times its area, and the squares of n_i add up to 1. The normal is the
+gradient of "second minus first label" around the face, fitted by least squares up to two voxels away if voxels are
+cubes.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -18,32 +19,32 @@ import numpy as np
 from planewise.measurement.rows import Rows, grown
 from planewise.volumes.volume import Spacing
 
-HALO = 4  # voxels around a face that are used, at most: planes beyond a slab
+HALO = 4  # most voxels on either side of a face that are used, so as many planes beyond a slab
 REACH = 2  # radius around a face that is used, in sides of a cube with a voxel's volume
 
 
 @dataclass(frozen=True)
 class Contacts:
-    """Pairs that touch, sorted by (first, second), and the ``area`` of each, in the square of the spacing's unit."""
+    """Pairs of labels that touch, sorted by (first, second); ``area``: of each, in the square of the spacing's unit."""
 
     first: np.ndarray
     second: np.ndarray
     area: np.ndarray
 
     def of(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the number of contacts, and their area, of each of ``labels``, which are ascending, as first."""
+        """Return the number and the area of the contacts in which each of ``labels``, ascending, is the first."""
         place = np.searchsorted(labels, self.first)
         return np.bincount(place, minlength=len(labels)), np.bincount(place, self.area, len(labels))
 
     @property
     def once(self) -> "Contacts":
-        """Of contacts within one volume, each pair once."""
+        """The contacts with each pair once, if they are within one volume."""
         keep = self.first < self.second
         return Contacts(self.first[keep], self.second[keep], self.area[keep])
 
 
 class ContactCounter:
-    """Counts where labels of a first volume touch those of a second, or of itself, from slabs in their order."""
+    """Counts the contacts of a volume's labels with those of a second or of the same volume, slab by slab in order."""
 
     def __init__(self, spacing: Spacing) -> None:
         self._spacing = np.array(spacing, float)
@@ -54,8 +55,8 @@ class ContactCounter:
     def add(self, first: np.ndarray, second: np.ndarray, core: slice) -> None:
         """Count the contacts from the planes ``core`` of two slabs (planes, y, x) of labels, uint32.
 
-        The slabs have ``HALO`` planes more on either side, as far as the volume has them. A label of the first touches
-        one of the second where a voxel with it has a face neighbour with the other, and neither voxel has both.
+        The slabs have ``HALO`` more planes on either side, as far as the volume has them. A label of the first volume
+        touches one of the second at two voxels that share a face, one with each label, and neither with both.
         """
         keys, area = _contacts(first, second, core.start, core.stop, self._spacing, self._reach)
         rows = self._rows.of(keys)
@@ -63,7 +64,7 @@ class ContactCounter:
         np.add.at(self._area, rows, area)
 
     def contacts(self) -> Contacts:
-        """Return the contacts of what was added; within one volume each pair in both orders."""
+        """Return the contacts in all slabs added; within one volume, each pair in both orders."""
         keys = self._rows.keys
         order = np.argsort(keys)
         return Contacts(keys[order] >> 32, keys[order] & 0xFFFFFFFF, self._area[order])

@@ -1,6 +1,6 @@
 """Each object's part of a label volume, cut out so that memory is bounded by the largest object, not by the volume.
 
-Objects that begin in one block of the volume are read together, so that the chunks of a store are not read for each.
+Objects that begin in one block of the volume are read together, so that a store's chunks are not read again for each.
 """
 
 import math

@@ -6,8 +6,8 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 
-AIR_AT_MOST_HU = -500.0  # each chest CT contains air; values that begin higher are not HU
-DENSE_HU = 0.0  # the median of a lung is darker, however diseased
+AIR_AT_MOST_HU = -500.0  # each chest CT contains air: if its lowest value is higher, values are not HU
+DENSE_HU = 0.0  # the median of a lung is lower, however diseased it is
 HIGH_HU = (-600.0, -250.0)
 LOW_HU = -950.0
 PERCENTILES = (5, 15, 25, 50, 75, 95)

@@ -12,7 +12,7 @@ from planewise.volumes.volume import Spacing, Volume
 
 
 def distances(labels: Volume, reference: Volume, objects: Objects, spacing: Spacing) -> np.ndarray:
-    """Return the smallest distance of each object from the reference (n,), between voxel centres; NaN if it is empty.
+    """Return each object's smallest distance from the reference (n,), between voxel centres; NaN without reference.
 
     Only surfaces are compared: the whole surface of the reference, and that of the objects slab by slab.
     """

@@ -32,13 +32,13 @@ class Extents:
         return float(self.counts[list(values), 0].sum()) * self.voxel_ml
 
     def percent(self, values: tuple[int, ...], region: str = "") -> float:
-        """Return the share of the lungs, or of one of ``REGIONS``, that ``values`` take; NaN if there is no such."""
+        """Return the share of the lungs, or of one of ``REGIONS``, that ``values`` take; NaN if it has no voxels."""
         lung = self.lung_ml(region)
         return 100 * self.ml(values, region) / lung if lung else math.nan
 
 
 def _within(region: str) -> tuple[slice, ...]:
-    """Return the part of a table (values, left and right, zones, depths) that is of a region."""
+    """Return the part of a table (values, left and right, zones, depths) that belongs to a region."""
     side, zone, depth = slice(None), slice(None), slice(None)
     for word in region.split("_") if region else ():
         if word in SIDES:
@@ -60,7 +60,7 @@ def count_voxels(labels: np.ndarray, regions: LungRegions) -> Extents:
 
 
 def extent_measures(extents: Extents, groups: dict[str, tuple[int, ...]]) -> dict[str, float]:
-    """Return the extents by column, see ``lung_columns``: of the lungs, and of the values of every group by name."""
+    """Return the extents by column, see ``lung_columns``: of the lungs, and of each group of label values, by name."""
     measures = {"lungs_ml": extents.lung_ml()}
     measures |= {f"lungs_{region}_ml": extents.lung_ml(region) for region in REGIONS}
     for name, values in groups.items():

@@ -1,11 +1,11 @@
 """Compares conditions, with the animal as the unit, since objects of one animal are not independent.
 
-A measure of objects is fitted by a linear mixed model: condition as fixed effect, animal as random intercept, and the
-case within the animal as another where animals have several and these differ (REML; Laird and Ware 1982,
-doi:10.2307/2529876). Interval and p are of Student's t with as many degrees of freedom as there are animals less 2, not
-of the normal distribution, which is too narrow for few animals. If the model is singular (no variance between animals
-beside that within) or does not converge, and for measures of volumes, the means of the animals are compared by Welch's
-test (1947, doi:10.1093/biomet/34.1-2.28). Only objects that no border cuts take part, unweighted.
+A measure of objects is fitted by a linear mixed model (REML; Laird and Ware 1982, doi:10.2307/2529876): the condition
+is the fixed effect, the animal a random intercept, and the case within the animal another one if animals have several
+cases that differ. The interval and p come from Student's t, with the number of animals minus 2 as degrees of freedom;
+the normal distribution is too narrow for few animals. The means of the animals are compared by Welch's test (1947,
+doi:10.1093/biomet/34.1-2.28) for measures of volumes, and if the model does not converge or is singular (no variance
+between animals in addition to that within them). Only objects that no border cuts are used, unweighted.
 """
 
 import math
@@ -23,13 +23,13 @@ from planewise.errors import PlanewiseError
 
 COLUMNS = ("case", "animal", "condition")
 LEAST_ANIMALS = 2  # in each condition
-SINGULAR = 1e-6  # variance between animals, of that within, that is none
+SINGULAR = 1e-6  # share of the variance within animals below which the variance between them is none
 MIXED, WELCH = "mixed model", "Welch on animal means"
 
 
 @dataclass(frozen=True)
 class Member:
-    """A case, the animal that it is of, and the condition that the animal is in."""
+    """A case, the animal that it comes from, and the condition that the animal is in."""
 
     case: str
     animal: str
@@ -38,9 +38,9 @@ class Member:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of a measure: ``difference``, second condition minus first, with its 95 % interval ``low`` to ``high``, and p.
+    """Two conditions compared in a measure: ``difference``, second minus first, with its 95 % interval and p.
 
-    ``means``: of the two conditions, over the means of their animals. ``p_holm``: p, adjusted for all comparisons
+    ``means``: those of the two conditions, over the means of their animals. ``p_holm``: p, adjusted for all comparisons
     of the table (Holm 1979).
     """
 
@@ -60,16 +60,16 @@ class Comparison:
 
 
 def read_groups(path: Path) -> list[Member]:
-    """Return the rows of a CSV with the columns case, animal and condition; others are passed over.
+    """Return the rows of a CSV with the columns case, animal and condition; others are ignored.
 
-    Raises PlanewiseError if it cannot be read, a cell is empty, a case stands there twice, an animal is in two
+    Raises PlanewiseError if it cannot be read, a cell is empty, a case has two rows, an animal is in two
     conditions, or there are fewer than two conditions with ``LEAST_ANIMALS`` animals each.
     """
     text = table_text(path, "it must be a CSV in UTF-8, which Excel saves as 'CSV UTF-8'")
     table = spreadsheet_rows(text)
     if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
         raise PlanewiseError(
-            f"{path}: has no column {', '.join(missing)}; its first line must name case, animal and condition, it is "
+            f"{path}: has no column {', '.join(missing)}; its first line must name case, animal and condition, but is "
             f"{text.partition(chr(10))[0].rstrip()[:80]!r}"
         )
     members = []
@@ -87,17 +87,17 @@ def read_groups(path: Path) -> list[Member]:
         conditions = sorted({member.condition for member in members if member.animal == animal})
         if len(conditions) > 1:
             raise PlanewiseError(
-                f"{path}: animal {animal} is in conditions {', '.join(conditions)}; each must be in one: animals that "
-                "are compared with themselves need another test"
+                f"{path}: animal {animal} is in conditions {', '.join(conditions)}; each must be in one: measuring "
+                "the same animals in both conditions needs another test"
             )
     refuse_too_few(members, str(path))
     return members
 
 
 def as_files_are_named(members: Sequence[Member], cases: Collection[str]) -> list[Member]:
-    """Return ``members`` with the spelling of ``cases`` in file names, whichever way accented letters are encoded.
+    """Return ``members`` with cases spelt as in ``cases``, the names of files, which may encode letters differently.
 
-    macOS stores Ö as O and a combining diaeresis, a spreadsheet as one letter: both look the same.
+    macOS stores Ö as O and a combining diaeresis, a spreadsheet stores it as one letter: both look the same.
     """
     as_stored = {unicodedata.normalize("NFC", case): case for case in cases}
     named = [as_stored.get(unicodedata.normalize("NFC", member.case), member.case) for member in members]
@@ -108,7 +108,7 @@ def refuse_too_few(members: Sequence[Member], where: str) -> None:
     """Raise PlanewiseError unless there are two conditions or more, each with ``LEAST_ANIMALS`` animals or more."""
     conditions = _conditions(members)
     if len(conditions) < 2:
-        raise PlanewiseError(f"{where}: holds {len(conditions)} condition; two are needed to compare them")
+        raise PlanewiseError(f"{where}: holds {len(conditions)} condition; at least two are needed")
     for condition in conditions:
         animals = sorted({member.animal for member in members if member.condition == condition})
         if len(animals) < LEAST_ANIMALS:
@@ -118,11 +118,11 @@ def refuse_too_few(members: Sequence[Member], where: str) -> None:
             )
 
 
-def compare(members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]]) -> list[Comparison]:
-    """Compare every pair of conditions, in the order in which they come, in every measure.
+def compare_conditions(members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]]) -> list[Comparison]:
+    """Compare all pairs of conditions, in the order of their first member, in all measures.
 
-    ``measures``: of each, by case, the values of its objects, or one value of the case. A measure without values in two
-    animals of a condition is left out.
+    ``measures``: for each measure, by case, the values of the case's objects, or one value of the case. A pair is left
+    out if fewer than ``LEAST_ANIMALS`` animals of either condition have values.
     """
     rows = []
     for measure, by_case in measures.items():
@@ -135,7 +135,7 @@ def compare(members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]
 
 
 def animal_means(members: Sequence[Member], by_case: dict[str, np.ndarray]) -> dict[str, float]:
-    """Return the mean of every animal over all its values; those without any are left out."""
+    """Return each animal's mean over all its values; animals without any are left out."""
     values: dict[str, list[np.ndarray]] = {}
     for member in members:
         known = by_case.get(member.case, np.zeros(0))
@@ -186,10 +186,10 @@ def _welch(first: np.ndarray, second: np.ndarray) -> Effect:
     from scipy.stats import ttest_ind
 
     difference = float(second.mean() - first.mean())
-    if not (np.ptp(first) or np.ptp(second)):  # nothing varies: there is no test
+    if not (np.ptp(first) or np.ptp(second)):  # nothing varies, so there is no test
         return difference, math.nan, math.nan, math.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # animals of one condition that are alike, the other's are not
+        warnings.simplefilter("ignore", RuntimeWarning)  # if only the animals of one condition are all equal
         test = ttest_ind(second, first, equal_var=False)
     interval = test.confidence_interval(0.95)
     return difference, float(interval.low), float(interval.high), float(test.pvalue)

@@ -16,7 +16,7 @@ LAA = "Gevenois et al. 1996, doi:10.1164/ajrccm.154.1.8680679"
 
 @dataclass(frozen=True)
 class Column:
-    """A column. ``{class}``, ``{region}`` and ``{lungs}`` in its name and meaning stand for each of them."""
+    """A column. ``{class}``, ``{region}`` and ``{lungs}`` in its name and meaning are replaced by each of these."""
 
     name: str
     unit: str

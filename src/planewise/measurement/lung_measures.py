@@ -12,10 +12,10 @@ from planewise.measurement.regions import SIDES
 
 @dataclass(frozen=True)
 class MeasuredCase:
-    """What was measured of a case: values by column, see ``lung_columns``; None where one is not defined.
+    """The measures of a case: values by column, see ``lung_columns``; None if one is not defined.
 
-    ``labels``, ``lungs``: where they were measured; ``against``: extents by a second reader's ``against_labels``.
-    ``notes``: notes for the reader of the numbers.
+    ``labels``, ``lungs``: the files that were measured; ``against``: extents in a second reader's ``against_labels``.
+    ``notes``: remarks for the user of the numbers.
     """
 
     case: str
@@ -27,12 +27,12 @@ class MeasuredCase:
     notes: list[str] = field(default_factory=list)
 
     def stored(self) -> dict[str, Any]:
-        """Return it as JSON has it; ``MeasuredCase(**stored)`` is the same again."""
+        """Return the case for JSON; ``MeasuredCase(**stored)`` gives it back."""
         return asdict(self)
 
 
 def defined(measures: dict[str, float]) -> dict[str, float | None]:
-    """Return measures with None in place of NaN, which JSON does not know."""
+    """Return measures with None in place of NaN, which JSON does not have."""
     return {name: None if math.isnan(value) else value for name, value in measures.items()}
 
 

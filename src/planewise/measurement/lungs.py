@@ -52,7 +52,7 @@ class LungRegions(NamedTuple):
 
 
 def cut_off(lungs: np.ndarray) -> tuple[str, ...]:
-    """Return at which ends of a scan, "top" and "bottom", its lungs (z, y, x) reach the last slice."""
+    """Return the ends of a scan, "top" or "bottom", at which the lungs (z, y, x) reach the outermost slice."""
     return tuple(end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any())
 
 
@@ -159,7 +159,7 @@ def zones(sides: np.ndarray, rule: ZoneRule) -> np.ndarray:
     if rule == "height":
         weights = np.zeros(len(sides), int)
         weights[shown[0] : shown[-1] + 1] = 1
-    twice_below = 2 * np.cumsum(weights) - weights  # whole numbers, so that rounding cannot move a slice
+    twice_below = 2 * np.cumsum(weights) - weights  # integers, so that rounding cannot move a slice
     third = np.minimum(3 * twice_below // (2 * weights.sum()), 2)
     return np.where(weights > 0, 3 - third, 0).astype(np.uint8)
 

@@ -12,11 +12,11 @@ from planewise.measurement.class_contacts import Classes, class_contacts, key_of
 from planewise.measurement.contacts import HALO, ContactCounter, Contacts
 from planewise.measurement.crops import masks
 from planewise.measurement.distances import distances
-from planewise.measurement.measured import Measured
 from planewise.measurement.objects import ObjectCounter, Objects
 from planewise.measurement.skeleton import centre_line
 from planewise.measurement.slabs import with_halo
 from planewise.measurement.surface import sphericity, surface_area
+from planewise.measurement.volume_measures import Measured
 from planewise.measurement.volume_summary import counted, distributions, summary, weights
 from planewise.progress import progress
 from planewise.volumes.labels import slab_starts
@@ -28,7 +28,7 @@ BYTES_A_VOXEL = 48  # that surface and centre line need for each voxel of an obj
 
 
 def spacing_of(volume: Volume) -> tuple[Spacing, bool]:
-    """Return the spacing (z, y, x) in micrometres and True; without a unit, in shortest voxel sides and False."""
+    """Return the spacing (z, y, x) in micrometres and True; without a unit, in smallest voxel sides and False."""
     if volume.unit != PIXEL:
         return volume.spacing_in("um"), True
     z, y, x = (size / min(volume.spacing) for size in volume.spacing)
@@ -50,7 +50,7 @@ def measure_volume(
     ``image`` and ``references``: other volumes of the same shape, voxel by voxel, for intensities, and for contacts and
     distances to their labels. ``classes``: a volume with the class, of ``class_names``, of each voxel; each class is
     also a reference, except for objects of that class. ``things``: the classes that objects can have, if known.
-    ``name``: the name that progress is shown with.
+    ``name``: the name shown with the progress.
 
     Surface and centre line need the whole box of an object in memory: for objects that need more than ``most_bytes``,
     by default half of this machine's memory, they are NaN. Raises PlanewiseError if a file turns out to be damaged, or

@@ -1,7 +1,7 @@
 """Counts of each label, voxel by voxel: volume, box, moments, intensity; from slabs of any thickness, read once.
 
-A label is an object, in one piece or several. Voxels are counted in runs along x. All sums except that of a real-valued
-image are whole numbers, and that one is summed in the order of the voxels: no result depends on the slabs.
+A label is an object, in one piece or several. Voxels are counted in runs along x. No result depends on the thickness of
+the slabs: all sums are of integers, except that over a real-valued image, which is in the order of the voxels.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -17,14 +17,14 @@ from planewise.errors import PlanewiseError
 from planewise.measurement.rows import Rows, grown
 from planewise.volumes.volume import Spacing
 
-MANY_LABELS = 100  # this many values that change at every other voxel are not labels, if they fill the volume
-FULL = 0.25  # share of voxels above 0 from which they fill it, which points and thin sheets do not
+MANY_LABELS = 100  # this many values that change at every other voxel are no labels, if they fill the volume
+FULL = 0.25  # least share of voxels above 0 with which they fill it, unlike points and thin sheets
 FAR = 2**40  # beyond any coordinate
 
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of a volume of ``shape`` (z, y, x), by label, ascending; n of them.
+    """The n objects of a volume of ``shape`` (z, y, x), in ascending order of their labels.
 
     ``voxels`` int64 (n,); ``boxes`` int64 (n, 2, 3): first and last index along each axis; ``tips`` int64 (n, 3): the
     first voxel in the order of z, then y, then x; ``first_moments`` (n, 3) and ``second_moments`` (n, 3, 3): sums over

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from planewise.measurement.groups import MIXED, Comparison, Member, animal_means
-from planewise.measurement.measured import Measured
 from planewise.measurement.tables import name_of
+from planewise.measurement.volume_measures import Measured
 from planewise.report.figures import new_figure
 from planewise.volumes.atomic import atomic_path
 
@@ -18,7 +18,7 @@ LOGARITHMIC = {"volume", "surface", "length"}
 MANY_CASES = 8  # most cases that a legend names
 POINTS = 200  # most objects of an animal that are drawn
 COLUMNS = 3
-ALIKE = 1.001  # times the smallest value: values within this are equal, and give no scale
+ALIKE = 1.001  # values up to this times the smallest one count as equal, and give no scale
 
 
 def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
@@ -46,7 +46,7 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
                 axes.set_xlim(drawn.min() / 2, drawn.max() * 2)
             axes.set_xscale("log")
             low, high = axes.get_xlim()
-            if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # less than two powers of ten are seen
+            if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # fewer than two powers of ten are shown
                 axes.xaxis.set_major_locator(FixedLocator(np.geomspace(low, high, 5)[1:-1].tolist()))
                 axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
             axes.xaxis.set_minor_formatter("")  # numbers at all ticks would overlap

@@ -21,7 +21,7 @@ from planewise.measurement.lung_columns import Column
 
 KAZEROONI = (0.0, 5.0, 25.0, 50.0, 75.0)
 """Bounds of the categories of extent in percent: none, up to 5, up to 25, up to 50, up to 75, and more (Kazerooni et
-al. 1997, doi:10.2214/ajr.169.4.9308447, whose ground glass score of a lobe has these)."""
+al. 1997, doi:10.2214/ajr.169.4.9308447, for the ground glass score of a lobe)."""
 
 AGREEMENT_COLUMNS = (
     Column("measure", "", "column of measures.csv; its name ends in the unit of differences and limits"),
@@ -100,7 +100,8 @@ def agreement(
 ) -> Agreement:
     """Compare two readers' values (n,) of the column ``measure`` for the same cases, of ``patients``.
 
-    Cases without a value from both, NaN, are left out; then each patient's are averaged: they are not independent.
+    Cases without a value (NaN) from either reader are left out; then each patient's cases, which are not independent,
+    are averaged.
     """
     of_patient: dict[str, list[tuple[float, float]]] = {}
     for a, b, patient in zip(first, second, patients, strict=True):

@@ -12,7 +12,7 @@ REGIONS = (*SIDES, *ZONES, *(f"{side}_{zone}" for side in SIDES for zone in ZONE
 
 
 def region_words(region: str) -> str:
-    """Return what one of ``REGIONS`` is called in a sentence."""
+    """Return the name of one of ``REGIONS`` in a sentence."""
     side = next((f"the {word} lung" for word in region.split("_") if word in SIDES), "")
     zone = next((f"the {word} third" for word in region.split("_") if word in ZONES), "")
     return " of ".join(filter(None, (zone, side))) or f"the {region} part of the lungs"

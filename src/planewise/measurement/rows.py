@@ -1,10 +1,10 @@
-"""Numbers by key, added to piece by piece: of labels, or of pairs of labels, that come slab by slab."""
+"""Tables that grow slab by slab, with a row for each key: a label, or a pair of labels."""
 
 import numpy as np
 
 
 class Rows:
-    """Gives every key a row, in the order in which keys first come."""
+    """Gives each key a row, in the order of first appearance."""
 
     def __init__(self) -> None:
         self._row: dict[int, int] = {}

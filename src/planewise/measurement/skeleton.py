@@ -1,10 +1,10 @@
-"""The centre line of an object: its length, branches, ends and loops, and how thick the object is along it.
+"""The centre line of an object: its length, branches, ends and loops, and the object's radius along it.
 
 The mask is smoothed by ``SIDES`` voxel sides (see ``smoothing``), its cavities are filled, and the body is thinned to
 lines with the same topology (see ``thinning``), which skan turns into a graph (Nunez-Iglesias et al. 2018,
 doi:10.7717/peerj.4312). Steps from voxel to voxel overestimate the length of oblique lines by up to 10 %, so each path
-is smoothed by a mean over ``WINDOW`` voxels on either side. A branch that ends within 1.5 times the radius of the
-object around any point of the rest of the line is a spur, and is removed. Two junctions within one radius are merged.
+is smoothed by a mean over ``WINDOW`` voxels on either side. A branch is a spur, and is removed, if its end lies near
+the rest of the line: within 1.5 times the object's radius at a point of it. Two junctions within one radius are merged.
 Loops are counted by the Euler number, which needs no graph.
 
 The line of a tube ends about a radius before the tube does; that of a ball is a point.
@@ -22,9 +22,9 @@ from planewise.measurement.thinning import thinned
 from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Spacing
 
-SIDES = 1.5  # voxel sides that a mask is smoothed by, since outlines drawn slice by slice are as rough as that
+SIDES = 1.5  # standard deviation of the smoothing in voxel sides: the roughness of outlines drawn slice by slice
 WINDOW = 3
-SPUR = 1.5  # times the radius of the object around the rest of the line that a branch must exceed
+SPUR = 1.5  # times the object's radius, within which a branch that ends is a spur
 GONE, NODE = -1, -2  # marks of the line's voxels that lie on no branch
 
 
@@ -56,7 +56,7 @@ def centre_line(mask: np.ndarray, spacing: Spacing) -> CentreLine:
 
     smooth, level = smooth_body(mask, spacing, SIDES)
     body = smooth > level
-    if not body.any():  # masks of a few voxels are treated alike
+    if not body.any():  # as may happen with masks of a few voxels
         body = smooth == smooth.max()
     body = np.pad(body[ndimage.find_objects(body.view(np.uint8))[0]], 1)
     outside = connected_parts(~body, 6)
@@ -135,7 +135,7 @@ class _Graph:
         return float(self._radii[self._branch_of != GONE].mean())
 
     def prune(self) -> None:
-        """Remove spurs, the shortest first: after that two branches may become one, and the next be a spur."""
+        """Remove spurs, the shortest first: each removal may join two branches into one, which may be a spur itself."""
         waiting = [(branch.length, i) for i, branch in self.branches.items()]
         heapq.heapify(waiting)
         while waiting:
@@ -164,7 +164,7 @@ class _Graph:
                     self._at[start].append(other)
 
     def _junction_of_spur(self, i: int) -> int | None:
-        """Return the node that branch ``i`` starts from if it is a spur; None if it is not, or was removed."""
+        """Return the node that branch ``i`` starts from if it is a spur; None if it is none, or was removed."""
         branch = self.branches.get(i)
         if branch is None:
             return None

@@ -11,7 +11,7 @@ from planewise.volumes.volume import Volume
 
 
 def with_halo(volume: Volume, planes: slice, halo: int) -> tuple[np.ndarray, slice]:
-    """Return ``planes`` of labels, uint32, with up to ``halo`` more on either side, and where ``planes`` lie in them.
+    """Return ``planes`` of labels, uint32, with up to ``halo`` more on either side, and their place in these.
 
     Raises PlanewiseError if there are labels above 2**31 - 1.
     """

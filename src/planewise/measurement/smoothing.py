@@ -1,8 +1,7 @@
-"""A mask as a smooth body of the same volume: what its surface and its centre line are measured of.
+"""A mask as a smooth body of the same volume, of which surface and centre line are measured.
 
-Voxels make steps, and outlines that are drawn slice by slice are rough. A Gaussian takes both away, but shrinks what is
-convex; the body is therefore not where the smoothed mask is above 0.5, but above the level that leaves as many voxels
-as the mask has.
+Voxels make steps, and outlines that are drawn slice by slice are rough. A Gaussian removes both, but with a threshold
+of 0.5 it would shrink convex objects. The threshold is therefore the level that leaves as many voxels as the mask has.
 """
 
 import math
@@ -24,14 +23,15 @@ class SmoothBody(NamedTuple):
 
 
 def smooth_body(mask: np.ndarray, spacing: Spacing, sides: float) -> SmoothBody:
-    """Smooth ``mask`` (z, y, x) bool, with at least one voxel, alike in all directions.
+    """Smooth ``mask`` (z, y, x) bool, which has at least one voxel, equally in all directions.
 
-    The standard deviation is ``sides`` times the side of a cube of the volume of a voxel. Beyond the array is outside.
+    The standard deviation is ``sides`` times the side of a cube of the volume of a voxel. The mask is empty beyond the
+    array.
     """
     side = sides * math.prod(spacing) ** (1 / 3)
     sigmas = [side / size for size in spacing]
     margin = [(math.ceil(REACH * sigma) + 2,) * 2 for sigma in sigmas]
     smooth = ndimage.gaussian_filter(np.pad(mask, margin).astype(np.float32), sigmas, truncate=REACH, mode="constant")
-    place = smooth.size - int(np.count_nonzero(mask))  # of the faintest voxel that lies inside, when they are sorted
+    place = smooth.size - int(np.count_nonzero(mask))  # of the lowest value inside the body, in ascending order
     ordered = np.partition(smooth.ravel(), (place - 1, place))
     return SmoothBody(smooth, (float(ordered[place - 1]) + float(ordered[place])) / 2)

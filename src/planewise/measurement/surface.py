@@ -15,7 +15,7 @@ import numpy as np
 from planewise.measurement.smoothing import smooth_body
 from planewise.volumes.volume import Spacing
 
-SIDES = 1.0  # voxel sides that a mask is smoothed by
+SIDES = 1.0  # standard deviation of the smoothing in voxel sides
 
 
 def surface_area(mask: np.ndarray, spacing: Spacing) -> float:

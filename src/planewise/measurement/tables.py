@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.measurement.columns import OBJECT, VOLUME, definitions, measure_of, unit_of
 from planewise.measurement.groups import Comparison, Member, animal_means
-from planewise.measurement.measured import Measured, json_number
+from planewise.measurement.volume_measures import Measured, json_number
 from planewise.measurement.volume_summary import QUANTILES
 from planewise.volumes.atomic import atomic_path
 
@@ -37,7 +37,7 @@ def object_rows(cases: Cases) -> list[Row]:
 
 
 def _ordered(keys: Iterable[str]) -> list[str]:
-    """Return keys in the order of ``OBJECT``, those of references last."""
+    """Return keys in the order of ``OBJECT``, and those of references last."""
     there = list(keys)
     return [key for key in OBJECT if key in there] + [key for key in there if key not in OBJECT]
 
@@ -54,8 +54,8 @@ def contact_rows(cases: Cases) -> list[Row]:
 
 
 def class_contact_rows(cases: Cases) -> list[Row]:
-    """Return a row for each two classes that touch: the area, and how many objects of each touch the other; None for a
-    class without objects, such as stuff."""
+    """Return a row for each pair of classes that touch: the area, and the number of objects of each that touch the
+    other, None for a class without objects, such as stuff."""
     rows = []
     for case, measured in cases.items():
         area = name_of("contact_area", measured.physical)

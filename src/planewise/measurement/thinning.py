@@ -1,9 +1,9 @@
-"""Thinning of a mask to lines that have its topology, by distance from the surface: in the middle of whatever spacing.
+"""Thins a mask to lines with the same topology, by distance from the surface, so that they are central at any spacing.
 
-Voxels are taken away from the outside in, as far as each is simple (Bertrand and Malandain 1994,
-doi:10.1016/0167-8655(94)90046-9) and no end of a line, until none can be (Pudney 1998, doi:10.1006/cviu.1998.0680).
-One voxel goes at a time: to take away many at once, as scikit-image's ``skeletonize`` does after Lee et al. 1994, loses
-arms that are two voxels thick: one of 16 Y-shaped tubes of 3 voxels radius lost one.
+Voxels are removed in the order of this distance (Pudney 1998, doi:10.1006/cviu.1998.0680), until none is left that is
+simple (Bertrand and Malandain 1994, doi:10.1016/0167-8655(94)90046-9) and not the end of a line. They are removed one
+at a time. Removing many at once, as scikit-image's ``skeletonize`` does after Lee et al. 1994, loses arms that are two
+voxels thick: one of 16 Y-shaped tubes with a radius of 3 voxels lost one.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -14,8 +14,8 @@ import numpy as np
 
 
 def _neighbourhoods() -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Return of each of 27 voxels, as bits, those that touch it, and of the 18 nearest those that share a face; and
-    which are the 18, and the 6, around the middle one."""
+    """Return sets of the 3 x 3 x 3 voxels as bits: for each voxel those that touch it, for each voxel those of the 18
+    nearest to the middle that share a face with it, these 18, and the 6 that share a face with the middle."""
     places = np.stack(np.unravel_index(np.arange(27), (3, 3, 3)), axis=1)
     apart = np.abs(places[:, None] - places[None])
     around = np.abs(places - 1).sum(axis=1)
@@ -30,7 +30,7 @@ TOUCHING, FACING, NEAR, FACES = _neighbourhoods()
 
 
 def thinned(mask: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Return the lines of ``mask`` (z, y, x) bool, which leaves the array's faces free; ``depth``: to the surface."""
+    """Return the lines of ``mask`` (z, y, x) bool, empty on the array's faces; ``depth``: distance from the surface."""
     line = mask.copy()
     voxels = np.flatnonzero(line)
     voxels = voxels[np.argsort(depth.ravel()[voxels], kind="stable")]
@@ -68,7 +68,7 @@ def _thin(line: np.ndarray, voxels: np.ndarray) -> None:
 
 @numba.njit(nogil=True, cache=True)
 def _is_simple(around: int) -> bool:
-    """Whether a voxel can go without a change of topology; ``around``: which of its neighbours are there, as bits."""
+    """Whether removing a voxel keeps the topology; ``around``: which of its neighbours are in the mask, as bits."""
     piece = _piece(around & -around, around, TOUCHING)
     if piece != around:
         return False
@@ -81,7 +81,7 @@ def _is_simple(around: int) -> bool:
 
 @numba.njit(nogil=True, cache=True)
 def _piece(start: int, within: int, neighbours: np.ndarray) -> int:
-    """Return what hangs together with ``start`` in ``within``, all as bits."""
+    """Return the part of ``within`` that is connected with ``start``, all as bits."""
     piece = new = start
     while new:
         grown = np.int64(0)

@@ -1,13 +1,13 @@
-"""A volume in numbers: how many objects there are, what share they take, and how their measures are distributed.
+"""A volume in numbers: the number of objects, their volume fraction, and the distributions of their measures.
 
-Objects that the border cuts are neither all counted nor all left out, for large ones are cut more often than small.
+Objects that the border cuts are neither all counted nor all left out, since it cuts large ones more often than small.
 
 - The *counting frame* is the volume without its outermost voxels at five faces, all but that at the end of z. An object
-  counts if its first voxel, by z, then y, then x, lies in it. Frames side by side count every convex object once
-  (Sterio 1984, doi:10.1111/j.1365-2818.1984.tb02501.x): where the first voxel lies beyond a side face, what is seen of
-  the object begins on the outermost voxels.
-- Distributions are over the objects that touch no face, each weighted by 1 over the probability that a box like its own
-  lies in the volume without touching one (Miles 1974, Lantuejoul 1978). What is as long as the volume is never seen
+  counts if its first voxel, by z, then y, then x, lies in it. Frames side by side count each convex object once (Sterio
+  1984, doi:10.1111/j.1365-2818.1984.tb02501.x): if the first voxel lies beyond a side face, the visible part of the
+  object begins on the outermost voxels.
+- Distributions are over the objects that touch no face. Each is weighted by 1 over the probability that a box of its
+  size lies in the volume without touching a face (Miles 1974, Lantuejoul 1978). Objects as long as the volume are never
   whole.
 """
 
@@ -26,7 +26,7 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 @dataclass(frozen=True)
 class Distribution:
-    """Of a measure over the ``n`` objects that are whole, weighted; NaN if there are none. See the module."""
+    """The weighted distribution of a measure over the ``n`` whole objects; NaN if there are none. See the module."""
 
     n: int
     mean: float
@@ -35,7 +35,7 @@ class Distribution:
 
 
 def counted(objects: Objects) -> np.ndarray:
-    """Return whether each object counts in the counting frame (n,) bool."""
+    """Return whether each object counts, (n,) bool: whether its first voxel lies in the counting frame."""
     low, high = _frame(objects.shape)
     inside: np.ndarray = (objects.tips >= low) & (objects.tips < high)
     return np.asarray(inside.all(axis=1))
@@ -51,7 +51,7 @@ def weights(objects: Objects) -> np.ndarray:
     """Return each object's weight in distributions (n,): 0 if it touches the border."""
     sides = objects.boxes[:, 1] - objects.boxes[:, 0] + 1
     several = np.array(objects.shape) > 1
-    inner = np.array(objects.shape) - 2 * several  # in which an object touches no face
+    inner = np.array(objects.shape) - 2 * several  # sides of the part in which an object touches no face
     places = np.where(several, inner - sides + 1, 1)
     whole = ~objects.touches_border
     share = np.prod(np.where(several, np.maximum(places, 1) / np.maximum(inner, 1), 1.0), axis=1)
@@ -96,6 +96,6 @@ def distributions(columns: dict[str, np.ndarray]) -> dict[str, Distribution]:
 
 
 def _frame(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and the end index of the counting frame; an axis of one voxel is in it whole."""
+    """Return the first and the end index of the counting frame; it contains an axis of one voxel entirely."""
     several = np.array(shape) > 1
     return several * 1, np.array(shape) - several * np.array([0, 1, 1])

@@ -1,8 +1,8 @@
 """A model as one file: the ``.empanada`` archive that empanada-napari exports and imports.
 
-It is a zip without folders of ``NAME.yaml``, whose ``model:`` is the name of a file beside it, and that file,
-``NAME.pth``; empanada-napari takes the YAML with the archive's name. planewise takes the only one, so that an
-archive can be renamed, and adds a model card, which other programs ignore.
+The archive is a zip without folders. It holds ``NAME.yaml``, whose ``model:`` names the file of weights, and that file,
+``NAME.pth``. empanada-napari reads the YAML with the archive's name. planewise reads the only YAML, so that an archive
+can be renamed, and adds a model card, which other programs ignore.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def unpacked_model(path: Path) -> Path:
                 say(f"{path}: is unpacked in {folder}")
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise PlanewiseError(
-            f"{path}: is no archive of a model, or is damaged ({first_line(error)}); copy it again"
+            f"{path}: is not an archive of a model, or is damaged ({first_line(error)}); copy it again"
         ) from error
     except OSError as error:
         raise PlanewiseError(f"{path}: cannot be read ({error.strerror or first_line(error)})") from error
@@ -52,7 +52,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
     try:
         with atomic_path(folder) as temporary:
             archive.extractall(temporary)
-    except PlanewiseError as error:  # no home, a cache that is full or only read
+    except PlanewiseError as error:  # no home folder, or a cache that is full or read-only
         raise PlanewiseError(
             f"{path}: cannot be unpacked: {error}; or unzip it elsewhere, and give its YAML"
         ) from error

@@ -10,7 +10,7 @@ from planewise.models.blocks import separable
 
 
 def resample(channels_in: int, channels_out: int) -> nn.Module:
-    """Return the 1x1 convolution with batch norm that brings a feature to the pyramid's width, if it is not yet."""
+    """Return a 1x1 convolution with batch norm that brings a feature to the pyramid's width, if it has another one."""
     module = Resample()
     if channels_in != channels_out:
         module.conv = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out))
@@ -34,7 +34,7 @@ def shrink(x: Tensor) -> Tensor:
 
 
 class _Fusion(nn.Module):
-    """What both directions share: a resampling and a weight per level, and one convolution."""
+    """The part common to both directions: a resampling and a weight per level, and one convolution."""
 
     epsilon: Final[float] = 1e-4  # of the fast normalised fusion, as in the paper
 

@@ -23,7 +23,7 @@ def separable(channels_in: int, channels_out: int, kernel: int, activation: nn.M
 
 
 class Head(nn.Module):
-    """A separable block, as published of 5x5, then a 1x1 convolution to the outputs."""
+    """A separable block, 5x5 in the published networks, then a 1x1 convolution to the outputs."""
 
     def __init__(self, channels: int, outputs: int, kernel: int = 5) -> None:
         super().__init__()

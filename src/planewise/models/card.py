@@ -48,9 +48,9 @@ def _card(name: str, what: str, seen: Mapping[str, str], trained: Trained | None
     parts = [f"# {name}", what, _table("what it expects", seen)]
     if trained is not None:
         base, licence = trained.base or UNKNOWN, trained.base_licence or UNKNOWN
-        about = {"data": trained.dataset, "finished": trained.date, "step": str(trained.step), "trained on": base}
+        about = {"data": trained.dataset, "finished": trained.date, "step": str(trained.step), "base model": base}
         if base != RANDOM:
-            about["licence of that"] = licence
+            about["licence of the base model"] = licence
         about["planewise"] = trained.planewise or UNKNOWN
         if trained.train_clips is not None:
             about["clips, for propagation by memory"] = f"{trained.train_clips} slices (--train_clips)"
@@ -60,7 +60,7 @@ def _card(name: str, what: str, seen: Mapping[str, str], trained: Trained | None
             "## Training",
             _table("training", about),
             "## Validation",
-            "The score is of the chosen step, on the data used to choose it; it says little about other data.",
+            "The score is that of the chosen step on the data used to choose it, so it says little about other data.",
             _table("validation", validation),
         ]
     parts += ["## Use", use]

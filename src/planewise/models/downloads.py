@@ -31,11 +31,11 @@ def state_of(url: str, sha256: str | None) -> str:
 
     path = cached(url)
     if not path.is_file():
-        return "not here"
+        return "not cached"
     known = sha256 or _pinned(path)
     if known is None:
-        return "here, not used yet"
-    return "here" if pooch.file_hash(str(path)) == known else "damaged, or another file"
+        return "cached, not used yet"
+    return "cached" if pooch.file_hash(str(path)) == known else "damaged, or another file"
 
 
 def _pinned(path: Path) -> str | None:
@@ -56,10 +56,10 @@ def _pin(path: Path) -> Path:
 def fetch(url: str, sha256: str | None, says: str, otherwise: str, read: Callable[[Path], Any] | None = None) -> Path:
     """Return the file of ``url``, downloaded if it is missing; a file put there by hand is accepted.
 
-    ``sha256``: the required one; None: that of its first use, which is printed and stored beside it. ``says``: the
-    source of the sha256, if any; ``otherwise``: what can be done without the file; ``read`` raises PlanewiseError if it
-    is damaged, so that no damaged file's sha256 is stored. Raises PlanewiseError if it cannot be downloaded, saying
-    which file to put where, or if it has another sha256; the file is then kept.
+    ``sha256``: the required one; None: that of the file's first use, which is printed and stored beside the file.
+    ``says``: the source of the sha256, if any; ``otherwise``: what can be done without the file; ``read`` raises
+    PlanewiseError if the file is damaged, so that the sha256 of a damaged file is not stored. Raises PlanewiseError if
+    the file cannot be downloaded, saying which file to put where, or if it has another sha256; it is then kept.
     """
     import pooch
 
@@ -68,11 +68,11 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str, read: Callabl
     by = f"which {says} gives" if sha256 else f"which it had when it was first used ({pinned})"
     if not path.exists():
         say(f"Downloading {url} to {path}")
-        pooch.get_logger().setLevel("WARNING")  # we print the same
+        pooch.get_logger().setLevel("WARNING")  # planewise prints the same
         downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(path.name))
         try:
             pooch.retrieve(url, f"sha256:{known}" if known else None, path.name, path.parent, downloader=downloader)
-        except ValueError as error:  # pooch's word for another hash; it keeps nothing
+        except ValueError as error:  # raised by pooch if the hash differs; it keeps nothing
             raise PlanewiseError(f"{url}: was downloaded, but its sha256 is not that {by}: {error}") from error
         except Exception as error:  # requests has many exceptions for a missing network
             raise PlanewiseError(
@@ -87,24 +87,24 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str, read: Callabl
             pinned.write_text(f"{actual}\n", "ascii")
     except OSError as error:
         raise PlanewiseError(
-            f"{error.filename}: the weights of {url} cannot be used ({error.strerror}); see to it that {path} is a "
+            f"{error.filename}: the weights of {url} cannot be used ({error.strerror}); make sure that {path} is a "
             f"file that can be read and {path.parent} can be written to, or {otherwise}"
         ) from error
     if known is None:
         say(
-            f"{url}: {says} gives no sha256 to check it by. Its sha256 is {actual}, and has to be that from now on; "
-            "compare it with what the publisher says"
+            f"{url}: {says} gives no sha256 to check the file by. Its sha256 is {actual}; from now on, a file with "
+            "another one is refused. Compare it with the sha256 that the publisher states"
         )
     elif actual != known:
         raise PlanewiseError(
-            f"{path}: its sha256 is {actual}, not {known}, {by}: it is damaged, or another file. Delete it, and it is "
-            f"downloaded, or put the right one there{'' if sha256 else f'; if this is the right one, delete {pinned}'}"
+            f"{path}: its sha256 is {actual}, not {known}, {by}: it is damaged, or another file. Delete it to download "
+            f"it again, or put the right one there{'' if sha256 else f'; if this is the right one, delete {pinned}'}"
         )
     return path
 
 
 class _DownloadBar:
-    """Shows a download's progress; the interface is what pooch expects of one."""
+    """Shows a download's progress; it has the interface that pooch expects of a progress bar."""
 
     def __init__(self, what: str) -> None:
         self.what, self.total = what, 0  # bytes; pooch sets the total
@@ -117,7 +117,7 @@ class _DownloadBar:
         self.advance(count)
 
     def reset(self) -> None:
-        """Nothing to take back: every update was real."""
+        """Do nothing: pooch calls this after the download, before it adds all bytes once more."""
 
     def close(self) -> None:
         self.shown.close()

@@ -1,4 +1,4 @@
-"""Layers of transformers' networks computed in ways that are faster when predicting, and the same to the rounding."""
+"""Faster computations of the layers of transformers' networks, for prediction; results are equal up to rounding."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ ATTENTION_ROWS = 128  # of an attention matrix at a time
 
 
 def faster(network: nn.Module) -> None:
-    """Have what is in ``network`` computed in ways that are faster, and the same to the rounding, when predicting."""
+    """Make the layers of ``network`` compute faster in prediction, with results that are equal up to rounding."""
     attention = _register_attention()
     module: Any
     for module in network.modules():
@@ -20,7 +20,7 @@ def faster(network: nn.Module) -> None:
 
 
 class _OneDnnLinear(nn.Linear):
-    """A linear layer that float32 on a CPU goes through oneDNN for, which on AMD is twice as fast as MKL."""
+    """A linear layer that uses oneDNN for float32 on a CPU, which is twice as fast as MKL on AMD."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
@@ -39,7 +39,7 @@ def _register_attention() -> str:
 def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """Attend as PyTorch's own kernel does; in bf16 on a CPU, where that gains nothing over float32, by products.
+    """Compute attention by PyTorch's kernel; in bf16 on a CPU, where it is no faster than float32, by matrix products.
 
     ``query``, ``key``, ``value`` (N, heads, tokens, channels); returns (N, tokens, heads, channels). Rows of the
     attention matrix are made a few at a time, so that they stay in the cache.
@@ -48,7 +48,7 @@ def _attention(
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    with torch.autocast("cpu", enabled=False):  # which would make the softmax's input and result float32
+    with torch.autocast("cpu", enabled=False):  # autocast would make the softmax's input and result float32
         keys = (key * options["scaling"]).transpose(-1, -2).contiguous()
         parts = [torch.softmax(rows @ keys, dim=-1) @ value for rows in query.split(ATTENTION_ROWS, dim=-2)]
     return torch.cat(parts, dim=-2).transpose(1, 2).contiguous(), None

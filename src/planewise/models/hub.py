@@ -31,7 +31,7 @@ def reading_hub(source: str, what: str, instead: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise PlanewiseError(
-            f"{source}: is no hub folder of {what} with {CONFIG} and {WEIGHTS_FILE} ({reason_of(error)}); give the "
+            f"{source}: is not a hub folder of {what} with {CONFIG} and {WEIGHTS_FILE} ({reason_of(error)}); give the "
             f"path of its {instead}"
         ) from error
 
@@ -54,15 +54,15 @@ def hub_folder(source: Path, files: Iterable[str]) -> Path:
 
     try:
         folder = Path(snapshot_download(str(source), allow_patterns=[*files, CARD]))
-    except Exception as error:  # no network, no such model, or one that asks for a login: each in many ways
+    except Exception as error:  # no network, no such model, or a login is needed: errors of many types
         raise PlanewiseError(
-            f"{source}: is no file or folder here, and cannot be downloaded from {HUB}/{source} ({first_line(error)}). "
+            f"{source}: is not a file or folder, and cannot be downloaded from {HUB}/{source} ({first_line(error)}). "
             f"{_by_hand(source)}"
         ) from error
     blob = (folder / WEIGHTS_FILE).resolve()
     digest = pooch.file_hash(str(blob))
     if len(blob.name) == len(digest) and blob.name != digest:
-        raise PlanewiseError(f"{blob}: its sha256 is {digest}: it is damaged. Delete it, and it is downloaded again")
+        raise PlanewiseError(f"{blob}: its sha256 is {digest}: it is damaged. Delete it to download it again")
     say(f"{source}: {folder}, its sha256 is {digest}; its licence is on {HUB}/{source}")
     return folder
 
@@ -87,7 +87,7 @@ def licence_of(source: Path) -> str | None:
         _, metadata, _ = (folder / CARD).read_text("utf-8").split("---\n", 2)
         header = yaml.safe_load(metadata)
         licence = header.get("license_name") or header["license"]
-    except Exception:  # no card, or one that says nothing that can be read
+    except Exception:  # no card, or one that cannot be read
         return None
     link = header.get("license_link")
     return f"{licence} ({link})" if link else str(licence)

@@ -24,12 +24,12 @@ DOI = "10.1016/j.cels.2022.12.006"
 OUTPUTS = {  # channels of each, and what they are
     "foreground": (("probability",), "Probability of being in an object"),
     "centres": (("height",), "Heatmap of the objects' centres"),
-    "offsets": (("dy", "dx"), "Pixels from here to the centre of the object"),
+    "offsets": (("dy", "dx"), "Offset in pixels to the centre of the object"),
 }
 
 
 def write_archive(path: Path, model: ModelFile, network: PanopticNetwork) -> None:
-    """Write ``network`` as a ``.empanada`` archive; see ``archive``. empanada-napari passes over the card in it."""
+    """Write ``network`` as a ``.empanada`` archive; see ``archive``. empanada-napari ignores its card."""
     names = {"model": f"{path.stem}.pth", "model_sha256": None, "model_quantized": None}
     with tempfile.TemporaryDirectory() as folder, atomic_path(path) as temporary:
         export_torchscript(network, Path(folder) / "w.pth")
@@ -64,7 +64,7 @@ def write_package(path: Path, model: ModelFile, network: PanopticNetwork) -> Non
 
 
 def _outputs(model: ModelFile) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Return ``OUTPUTS``, of several classes with the probability of each in place of that of the only one."""
+    """Return ``OUTPUTS``; for several classes, with the probability of each in place of the foreground's."""
     if model.several is None:
         return OUTPUTS
     channels = ("background", *model.several.names.values())
@@ -72,7 +72,7 @@ def _outputs(model: ModelFile) -> dict[str, tuple[tuple[str, ...], str]]:
 
 
 class _Listed(nn.Module):
-    """A network with the outputs ``OUTPUTS``, in that order, since the bioimage.io format knows no names for them."""
+    """A network that returns ``OUTPUTS`` in that order, since the bioimage.io format does not pass them by name."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def _side(model: ModelFile) -> int:
 
 
 def _write_package_files(folder: Path, name: str, model: ModelFile, network: PanopticNetwork) -> None:
-    """Write what the description of a package names: weights, card, a synthetic image and what they make of it."""
+    """Write what the description of a package names: weights, card, a synthetic image and the outputs for it."""
     image = em_phantom((24, _side(model), _side(model)), 12, 0)[0][12:13, None]
     mean, std = 255 * model.norms.mean, 255 * model.norms.std
     with torch.inference_mode():
@@ -99,7 +99,7 @@ def _write_package_files(folder: Path, name: str, model: ModelFile, network: Pan
     arrays = dict(zip(("image", *_outputs(model)), (image, *(output.numpy() for output in outputs))))
     for key, array in arrays.items():
         np.save(folder / f"{key}.npy", array)
-    use = "It sees slices of 8 bit; planewise segments volumes with it, in several planes."
+    use = "It takes 8-bit slices; planewise segments volumes with it, in several planes."
     (folder / "README.md").write_text(mitonet_card(name, model, use), "utf-8")
     save_scripted(_Listed(as_published(network)), folder / "weights.pt")
 
@@ -117,7 +117,7 @@ def _description(folder: Path, name: str, model: ModelFile) -> Any:
     any_size = {"min": _side(model), "step": model.padding_factor}
     read = {
         **files("image"),
-        "description": "A slice, 8 bit",
+        "description": "An 8-bit slice",
         "data": {"type": "uint8"},
         "axes": [{"type": "batch"}, {"type": "channel", "channel_names": ["intensity"]}, *spatial(any_size)],
         "preprocessing": [

@@ -18,7 +18,7 @@ from planewise.progress import say
 from planewise.volumes.slices import Plane
 
 SHIPPED = Path(__file__).parent.parent / "configs"
-RANDOM = "random weights"  # what a model that was trained from scratch was trained on
+RANDOM = "random weights"  # the base of a model that was trained from scratch
 
 
 class Norms(BaseModel):
@@ -42,14 +42,14 @@ class CriterionParams(BaseModel):
     l1_weight: float = 0.01
     mse_weight: float = 200.0
     pr_weight: float = 1.0
-    top_k_percent: float = Field(0.2, gt=0, le=1)  # share of the pixels, the hardest, that the cross entropy averages
+    top_k_percent: float = Field(0.2, gt=0, le=1)  # share of the pixels, the hardest ones, in the cross entropy
 
 
 class DatasetParams(BaseModel):
     """How training slices are drawn."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    weight_gamma: float = Field(0.7, ge=0, le=1)  # 0: every slice is drawn alike, 1: every stack
+    weight_gamma: float = Field(0.7, ge=0, le=1)  # 0: slices are drawn equally often, 1: stacks are
 
 
 class EngineParams(BaseModel):
@@ -66,7 +66,7 @@ class EngineParams(BaseModel):
 
 
 class Finetune(BaseModel):
-    """The recipe for training on."""
+    """The settings for fine-tuning the model."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     criterion: Literal["PanopticLoss"] = "PanopticLoss"
@@ -75,11 +75,11 @@ class Finetune(BaseModel):
     dataset_params: DatasetParams = DatasetParams()
     engine: str = "PanopticDeepLabEngine"
     engine_params: EngineParams = EngineParams()
-    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification; ours, empanada-napari passes over it
+    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification; empanada-napari ignores it
 
 
 class LittleData(BaseModel):
-    """How a training with few annotations differs from the published recipe; planewise's own, see docs/truth.md."""
+    """How planewise's training with few annotations differs from the published recipe; see docs/truth.md."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
@@ -88,26 +88,26 @@ class LittleData(BaseModel):
 
 
 class Calibration(Platt):
-    """The curve from the planes' agreement on an object, the share of its voxels that all planes have, to a confidence;
-    see ``inference.confidence``.
+    """The curve that turns the planes' agreement on an object, the share of its voxels that all planes contain, into a
+    confidence; see ``inference.confidence``.
     """
 
-    planes: tuple[Plane, ...]  # that agreed, or did not
-    right: int  # objects of the held-out part that it was made from: those that are one of the truth's
-    wrong: int  # and those that are none
+    planes: tuple[Plane, ...]  # whose agreement it is about
+    right: int  # number of held-out objects it was fitted to that match an object of the truth
+    wrong: int  # number of those that match none
 
 
-LEAST_SHARE = 0.25  # half of an object is needed to match it (IoU 0.5); half of that, since faces and planes cut some
+LEAST_SHARE = 0.25  # a match needs half of an object (IoU 0.5); half of that, since volume faces and planes cut some
 
 
 class ObjectSizes(BaseModel):
-    """How large the smaller objects are that a model was trained on; see ``training.object_sizes``."""
+    """The size of the smaller objects that a model was trained on; see ``training.object_sizes``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     voxels: float = Field(gt=0)  # a low quantile of their volumes
     um3: float | None = Field(None, gt=0)  # the same in um^3; None: the size of a voxel was not known
-    objects: int = Field(ge=1)  # that it is of
-    whole: bool  # whether they are those that no face of their volume cuts, or all, since too few are whole
+    objects: int = Field(ge=1)  # number of objects that it was computed from
+    whole: bool  # True: only of objects that no volume face cuts; False: of all, since too few are whole
 
     def __str__(self) -> str:
         size = "" if self.um3 is None else f" ({self.um3:.2g} um^3)"
@@ -115,13 +115,13 @@ class ObjectSizes(BaseModel):
         return text if self.whole else f"{text}, but too few are whole to set a least size by them"
 
     def voxels_of(self, voxel_um3: float | None) -> float:
-        """Return their volume in voxels of ``voxel_um3``, or, where that is not known, of those trained on."""
+        """Return the size in voxels of ``voxel_um3``; if that is not known, in voxels of the training data."""
         return self.voxels if self.um3 is None or voxel_um3 is None else self.um3 / voxel_um3
 
     def least(self, voxel_um3: float | None, most: int) -> int:
         """Return the least size of an object, in voxels of ``voxel_um3``: see ``LEAST_SHARE``; at most ``most``.
 
-        It is that where too few are whole: what faces cut off from objects may be as small as a speck.
+        It is ``most`` if too few training objects are whole: the parts of cut objects may be arbitrarily small.
         """
         if not self.whole:
             return most
@@ -138,8 +138,8 @@ class Trained(BaseModel):
     validated_on: str
     score: float | None  # None: there was nothing to score, and the loss decided
     loss: float
-    base: str | None = None  # what it was trained on: a model's name, or RANDOM; None: not known
-    base_licence: str | None = None  # under which its weights, or those they go back to, were had; None: not known
+    base: str | None = None  # the model that the training started from, by name, or RANDOM; None: not known
+    base_licence: str | None = None  # of the base, or of the published model that it goes back to; None: not known
     planewise: str | None = None  # version that trained it
     train_clips: int | None = None  # slices of the clips that a SAM2's memory was trained on; None: it was not
 
@@ -151,7 +151,7 @@ class ModelFile(BaseModel):
     class_names: dict[int, str] = {1: "mito"}
     labels: list[int] = [1]
     thing_list: list[int] = [1]
-    model: str | None = None  # path, relative to the YAML, or URL of the weights; None: only from scratch
+    model: str | None = None  # path, relative to the YAML, or URL of the weights; None: there are none yet
     model_sha256: str | None = None  # of the weights, checked whenever they are used
     model_quantized: str | None = None
     architecture: str | None = None  # name of the network; None: recognised from the weights
@@ -173,17 +173,17 @@ class ModelFile(BaseModel):
 
     @model_validator(mode="after")
     def _classes_agree(self) -> "ModelFile":
-        """Several classes are the channels of a softmax after that of background: 1 to n."""
+        """Refuse classes that contradict each other; several are channels 1 to n of a softmax, after background."""
         labels = sorted(self.labels)
         if len(labels) < 2:
             return self
         if labels != list(range(1, len(labels) + 1)) or sorted(self.class_names) != labels:
             raise ValueError(
-                f"labels are {labels} and class_names {sorted(self.class_names)}; of several both must be 1 to n"
+                f"labels are {labels} and class_names {sorted(self.class_names)}; if several, both must be 1 to n"
             )
         names = list(self.class_names.values())
-        if len({*names, BACKGROUND}) <= len(names):  # a dataset.json, by whose names values are known, loses one
-            raise ValueError(f"class_names are {', '.join(names)}; each must have another, and none be {BACKGROUND}")
+        if len({*names, BACKGROUND}) <= len(names):  # a dataset.json maps names to values, so it would lose one
+            raise ValueError(f"class_names are {', '.join(names)}; they must differ, and none may be {BACKGROUND}")
         if len(set(self.thing_list)) < len(self.thing_list) or not set(self.thing_list) <= set(labels):
             raise ValueError(f"thing_list is {self.thing_list}; it must be some of the labels {labels}, each once")
         return self
@@ -197,11 +197,11 @@ class ModelFile(BaseModel):
 
     @property
     def outputs(self) -> int:
-        """Channels of its network's semantic head: 1 of one class, else background's and one for each."""
+        """Channels of its network's semantic head: 1 for one class, else background's and one for each class."""
         return 1 + len(self.labels) if len(self.labels) > 1 else 1
 
     def with_classes(self, classes: PanopticClasses) -> "ModelFile":
-        """Return it with other classes, as empanada's own models of several say them."""
+        """Return the model with other classes, stated as in empanada's models of several classes."""
         labels, things = list(classes.names), list(classes.things)
         data = {"labels": labels, "thing_list": things, "label_divisor": DIVISOR}
         recipe = self.FINETUNE
@@ -216,7 +216,7 @@ class ModelFile(BaseModel):
                 "labels": labels,
                 "thing_list": things,
                 "object_sizes": None,
-                "extend": None,  # is of one class
+                "extend": None,  # exists only for one class
                 "FINETUNE": recipe.model_copy(update=update),
             }
         )
@@ -229,8 +229,9 @@ class ModelFile(BaseModel):
 def find_model_file(name: str | Path) -> Path:
     """Return the YAML for ``name``: a file, that of an archive, or else the shipped config of a model.
 
-    An archive is unpacked into the user's cache. A shipped config is named with or without its ending, and with or
-    without the folder ``configs``, with a message. Raises PlanewiseError listing them if it is none.
+    An archive is unpacked into the user's cache. A shipped config may be named with or without its ending, and with or
+    without the folder ``configs``; a message says which one is used. Raises PlanewiseError listing the shipped configs
+    if ``name`` is none of these.
     """
     path = Path(name)
     if path.is_file():
@@ -262,7 +263,7 @@ def read_model_file(path: Path) -> ModelFile:
         raise PlanewiseError(f"{path}: holds weights; a model is given by its YAML, {path.with_suffix('.yaml').name}")
     if zipfile.is_zipfile(path):
         raise PlanewiseError(
-            f"{path}: is a zip; a model is given by its YAML, or by an {ARCHIVE} archive, whose name ends so; "
+            f"{path}: is a zip; a model is given by its YAML, or by an archive whose name ends in {ARCHIVE}; "
             "packages of bioimage.io are not read"
         )
     try:
@@ -289,5 +290,5 @@ def as_yaml(model: ModelFile) -> str:
     """Return the text of a model's YAML."""
     content = model.model_dump(mode="json") | {
         "class_names": dict(model.class_names)
-    }  # JSON would make strings of keys
+    }  # JSON would turn keys into strings
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

@@ -75,7 +75,7 @@ class PanopticNetwork(nn.Module):
             assert last.bias is not None
             nn.init.normal_(last.weight, std=0.01)
             nn.init.constant_(last.bias, bias)
-            if head is self.semantic_head and last.out_channels > 1:  # here background is a class that competes
+            if head is self.semantic_head and last.out_channels > 1:  # with several classes, background is one of them
                 nn.init.constant_(last.bias[:1], 0.0)
         nn.init.normal_(self.semantic_pr.point_head.predictor.weight, std=0.001)
 
@@ -90,9 +90,9 @@ class PanopticNetwork(nn.Module):
         return [stem, encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4]
 
     def load_base(self, source: Path) -> None:
-        """Load the encoder's weights from a folder of the hub, or from the model with this id there.
+        """Load the encoder's weights from a hub folder, or from the hub model with this id.
 
-        Raises PlanewiseError if they do not fit this encoder, or if the hub has none for it.
+        Raises PlanewiseError if they do not fit this encoder, or if the hub has no weights for it.
         """
         raise PlanewiseError(
             f"--base {source}: {type(self).__name__} has no encoder from the hub; its weights are those named in the "

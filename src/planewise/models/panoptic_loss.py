@@ -36,7 +36,7 @@ def panoptic_targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.bincount(instance, rows) / area, np.bincount(instance, columns) / area
     offsets[0, rows, columns] = y[instance] - rows
     offsets[1, rows, columns] = x[instance] - columns
-    # A Gaussian filter of a few single pixels: each adds the filter's window, which is many times less work.
+    # Filtering an image of a few single pixels: adding the filter's window at each is many times less work.
     for row, column in {*zip(y.astype(int).tolist(), x.astype(int).tolist())}:
         top, left = max(row - RADIUS, 0), max(column - RADIUS, 0)
         window = heatmap[top : row + RADIUS + 1, left : column + RADIUS + 1]
@@ -52,8 +52,8 @@ def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params
 
     ``outputs`` as the network returns them when training. ``targets``: ``foreground`` (N, 1, H, W) of 0 and 1,
     ``ctr_hmp`` (N, 1, H, W), ``offsets`` (N, 2, H, W), all float32, and ``counted`` (N, 1, H, W) bool: the pixels that
-    are not ignored; the others take no part in any term. Of several classes ``foreground`` is where their things are,
-    and ``classes`` (N, H, W) int64 what the semantic outputs compete for, 0 the background. Instance outputs on a
+    are not ignored; the others take no part in any term. With several classes, ``foreground`` is 1 where their things
+    are, and ``classes`` (N, H, W) int64 is the target of the semantic outputs, 0 for background. Instance outputs on a
     coarser grid are compared with the targets at every n-th pixel. The total is weighted by ``params``.
     """
     foreground, counted = targets["foreground"], targets["counted"]
@@ -64,9 +64,9 @@ def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params
     objects, seen = foreground[..., ::step, ::step], counted[..., ::step, ::step]
     heatmap, offsets = targets["ctr_hmp"][..., ::step, ::step], targets["offsets"][..., ::step, ::step]
     squares = F.mse_loss(outputs["ctr_hmp"], heatmap, reduction="none") * seen
-    distance = (outputs["offsets"] - offsets).abs() * objects  # which ignored pixels are not in
+    distance = (outputs["offsets"] - offsets).abs() * objects  # ``objects`` excludes ignored pixels
     terms = {
-        "ce": pixels.flatten().topk(hardest, sorted=False)[0].mean(),  # ignored ones are 0, and no pixel is easier
+        "ce": pixels.flatten().topk(hardest, sorted=False)[0].mean(),  # ignored pixels are 0, so they come last
         "mse": squares.sum() / seen.sum().clamp(min=1),
         "l1": distance.sum() / objects.sum().clamp(min=1),
     }
@@ -84,7 +84,7 @@ def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params
 def _cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     """Return the cross entropy of each place, (N, 1, ...), by ``logits`` (N, K, ...) and ``truth`` (N, 1, ...) float32.
 
-    Of one class (K = 1) the truth is 0 or 1; else it is the class, 0 to K - 1.
+    For one class (K = 1) the truth is 0 or 1; else it is the class, 0 to K - 1.
     """
     if logits.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
@@ -94,8 +94,8 @@ def _cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 def collate_targets(labels: list[np.ndarray], things: tuple[int, ...] | None = None) -> dict[str, Tensor]:
     """Return the ``targets`` that ``panoptic_loss`` takes, from N label slices (H, W) of one shape.
 
-    ``things``: of several classes, those whose objects are told apart; labels are panoptic values then. None: labels
-    are ids of one class.
+    ``things``: with several classes, those that have separate objects; labels are then panoptic values. None: labels
+    are ids of the objects of one class.
     """
     ids = labels if things is None else [np.where(np.isin(class_of(slice_), things), slice_, 0) for slice_ in labels]
     heatmaps, offsets = zip(*(panoptic_targets(slice_) for slice_ in ids))

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 from planewise.models.platt import Platt, Prior, fit
 
-LEAST = 5  # slices with a class, and without it, fewer of which say nothing of its presence
+LEAST = 5  # slices with a class, and slices without it, that are needed to calibrate its presence
 
 
 class ClassReliability(BaseModel):
-    """What the scores of a class are worth: the probability that it is in a slice by the object score, and the Dice to
-    be expected of its mask, where it is, by the predicted IoU; from so many slices ``with_class`` and ``without``.
+    """The calibration of a class's scores: the object score gives the probability that the class is in a slice; the
+    predicted IoU gives the Dice to be expected of its mask where it is. ``with_class``, ``without``: numbers of slices.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,8 +23,10 @@ class ClassReliability(BaseModel):
     without: int
 
 
-AS_TRAINED = Prior(1.0, 0.5, 0.0, 1.0)  # of presence: cross entropy made the score a logit, of the training's patients
-AS_PREDICTED = Prior(4.0, 4.0, -1.3, 3.0)  # of Dice, which is 2 IoU / (1 + IoU); the head of IoU may be untrained
+AS_TRAINED = Prior(
+    1.0, 0.5, 0.0, 1.0
+)  # of presence: trained by cross entropy, the score is a logit for training patients
+AS_PREDICTED = Prior(4.0, 4.0, -1.3, 3.0)  # of Dice, which is 2 IoU / (1 + IoU); the IoU head may be untrained
 
 
 def reliability_of(
@@ -32,7 +34,7 @@ def reliability_of(
 ) -> ClassReliability | None:
     """Return the calibration of a class's scores from held-out slices (n,); None if there are too few.
 
-    ``there``: whether the class is in them; ``dices``: of its mask where it is.
+    ``there``: whether the class is in them; ``dices``: those of its mask in slices where it is.
     """
     with_class, without = int(there.sum()), int((~there).sum())
     if min(with_class, without) < LEAST:

@@ -11,7 +11,7 @@ EXPANSION = 4  # a bottleneck's output is this many times as wide as its 3x3 con
 
 
 def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Module:
-    """Return what brings the input of a residual block to the shape of its output."""
+    """Return the layers that bring the input of a residual block to the shape of its output."""
     if stride == 1 and channels_in == channels_out:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
@@ -75,7 +75,7 @@ def _stage(channels_in: int, width: int, count: int, stride: int, dilation: int)
 
 
 def initialise(module: nn.Module) -> None:
-    """Set one module's random start: He normal for convolutions, ones and zeros for batch norms."""
+    """Initialise one module: He normal for convolutions, ones and zeros for batch norms."""
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:

@@ -25,7 +25,7 @@ def initialise(network: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Size:
-    """What differs between the sizes of SAM2: the trunk (Hiera), and for our own size the width of the rest."""
+    """What differs between the sizes of SAM2: the trunk (Hiera), and, for mini, the width of the rest."""
 
     width: int  # channels of the trunk's first stage; each stage has twice as many as the one before
     heads: int  # of the first stage; doubled likewise
@@ -92,7 +92,7 @@ def build_sam2(name: str, image_size: int) -> Any:
 
 
 class ClassTokens(nn.Module):
-    """A learned prompt token for each class: with a box that is not the object's, it selects the class to segment.
+    """A learned prompt token for each class: with a box that delimits no object, it selects the class to segment.
 
     ``names``: the classes by number; ``weight`` (classes, channels), in that order.
     """
@@ -117,7 +117,7 @@ class BoxSegmenter(nn.Module):
     ) -> None:
         """``checkpointing``: recompute the encoder's blocks in the backward pass, to save memory.
 
-        ``fallback``: unstable masks are replaced, see ``stable_masks``.
+        ``fallback``: replace unstable masks, see ``stable_masks``.
         """
         super().__init__()
         self.network = network
@@ -135,7 +135,7 @@ class BoxSegmenter(nn.Module):
     def frozen(self) -> "BoxSegmenter":
         """Prepare permanently for prediction: in evaluation mode, with everything precomputed that all slices share.
 
-        Call it when the network is on its device. Results are the same to the rounding of float32.
+        Call it when the network is on its device. Results are equal up to the rounding of float32.
         """
         faster(self.eval())
         encoder = self.network.vision_encoder
@@ -170,10 +170,9 @@ class BoxSegmenter(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return mask logits (N, P, h, w), h = image size / 4, and object scores (N, P), both float32.
 
-        ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): the
-        class whose token is added to each box, by its place in ``tokens.names``; None prompts with boxes only.
-        ``points``: their positions (N, P, K, 2), as shares too, and whether each is in the object (N, P, K): 1, 0, or
-        -1 for none.
+        ``boxes`` (N, P, 4): x0, y0, x1, y1 as shares of the slice's sides, 0..1. ``classes`` (N, P): the class whose
+        token is added to each box, by its place in ``tokens.names``; None prompts with boxes only. ``points``: their
+        positions (N, P, K, 2), as shares too, and labels (N, P, K): 1 in the object, 0 outside, -1 for no point.
         """
         masks, scores, _ = self.decode_rated(embeddings, boxes, classes, points)
         return masks, scores
@@ -196,9 +195,9 @@ class BoxSegmenter(nn.Module):
         classes: Tensor | None,
         points: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logits (N, P, 4, h, w) of the mask, and of the three that SAM2 offers if a prompt is ambiguous.
+        """Return the logits of four masks (N, P, 4, h, w), their predicted IoUs (N, P, 4), and object scores (N, P).
 
-        With them the predicted IoU of each (N, P, 4), and the object scores (N, P).
+        The first mask is the usual result; the other three are those that SAM2 offers if a prompt is ambiguous.
         """
         network = self.network
         network.mask_decoder.training = False  # in training mode it returns one mask; no layer of it differs otherwise
@@ -228,8 +227,8 @@ class BoxSegmenter(nn.Module):
     ) -> Answers:
         """Encode once, and decode both ``boxes`` only and ``asked_boxes`` with the tokens of ``asked_classes``.
 
-        Returns for each of the two the results of ``decode``, or None if it is not given; but for boxes only the logits
-        of all four masks (N, P, 4, h, w), see ``_decode_all``, and with tokens (N, P, 1, h, w).
+        Returns two results, each None if its boxes are not given: mask logits and object scores (N, P). The logits for
+        ``boxes`` are those of all four masks (N, P, 4, h, w), see ``_decode_all``; for ``asked_boxes`` (N, P, 1, h, w).
         """
         return self.answer(self.encode(slices), boxes, asked_boxes, asked_classes)
 

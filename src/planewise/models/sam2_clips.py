@@ -15,12 +15,12 @@ SHARED = ("prompt_encoder", "mask_decoder", "shared_image_embedding", "no_memory
 
 
 class Clips(NamedTuple):
-    """Objects to follow through C clips: a slice that is also shown as a single slice, and the slices after it.
+    """Objects to follow through C clips, each of which begins with one of the single slices of the batch.
 
-    ``images`` (F, R, R): the slices after the first, clip by clip; ``first`` (C,): the place of the first among the
-    single slices; ``lengths`` (C,): the number of slices of a clip. For the objects, up to O in a clip: ``boxes``
-    (C, O, 4) in the first slice, ``places`` (C, O) of their classes among the tokens, -1 without one, and which of them
-    exist, ``valid`` (C, O).
+    ``first`` (C,): index of that slice; ``images`` (F, R, R): the other slices of the clips, clip by clip; ``lengths``
+    (C,): number of slices of each clip, the first included. A clip has up to O objects: ``valid`` (C, O) says which of
+    them exist, ``boxes`` (C, O, 4) are theirs in the first slice, and ``places`` (C, O) those of their classes among
+    the tokens, -1 without one.
     """
 
     images: Tensor
@@ -32,11 +32,11 @@ class Clips(NamedTuple):
 
 
 class Tracked(NamedTuple):
-    """The predictions for K objects in the slices they start in, and then in F slices, object by object.
+    """The predictions for K objects in the first slices of their clips, and in F later slices, object by object.
 
-    ``starts`` (K, 1, h, w): logits of the mask in the box, and ``start_scores`` (K,) of the objects. After that,
-    ``followed`` (F, 3, h, w): logits of three masks, of which the one with the highest predicted IoU, ``ious`` (F, 3),
-    is used, and ``scores`` (F,).
+    First slices: ``starts`` (K, 1, h, w), logits of the mask in the box, and ``start_scores`` (K,), the object scores.
+    Later slices: ``followed`` (F, 3, h, w), logits of three masks, of which the one with the highest predicted IoU,
+    ``ious`` (F, 3), is used, and the object scores, ``scores`` (F,).
     """
 
     starts: Tensor
@@ -107,7 +107,7 @@ class ClipSegmenter(BoxSegmenter):
 
     def _follow(self, slices: list[list[Tensor]], box: Tensor, place: int | None) -> list[Sight]:
         """Segment the object in ``box`` in each of ``slices``, given by their embeddings."""
-        # As in a volume with more slices than it looks back: their number determines the encoded times of its memory.
+        # SAM2 encodes how long ago a slice was as a share of how far it looks back, which a shorter clip would reduce.
         most = max(len(slices), self.memory.network.config.max_object_pointers_in_encoder)
         start, memory = self.memory.begin(slices[0], 0, most, box, place)
         memory = memory.towards(1)
@@ -115,6 +115,6 @@ class ClipSegmenter(BoxSegmenter):
 
 
 def _lend(module: nn.Module, name: str, lent: Any) -> None:
-    """Let ``module`` use another module's member in place of its own; the member does not count as part of it."""
+    """Make ``lent`` the member ``name`` of ``module``, without counting it among the module's parameters."""
     delattr(module, name)
     module.__dict__[name] = lent

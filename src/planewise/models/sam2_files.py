@@ -60,7 +60,7 @@ class _Tokens(BaseModel):
 
 
 class _Extras(BaseModel):
-    """What our files hold besides the published keys; other programs ignore it."""
+    """What planewise's files hold besides the published keys; other programs ignore it."""
 
     image_size: int | None = Field(None, ge=32, le=LARGEST_SIDE, multiple_of=32)
     class_tokens: _Tokens | None = None
@@ -77,7 +77,7 @@ class Sam2Weights:
     ``size`` is one of ``SIZES``; ``version`` "2.0" or "2.1"; ``tokens``: of a network that was trained to segment
     classes without boxes; ``window``: level and width of the intensities that it was trained on, if its file states
     them; ``trained``: how; ``reliability``: the calibration of its scores, for the classes that could be calibrated;
-    ``seen``: what it was trained on, to compare scans with.
+    ``seen``: statistics of its training data, to compare scans with.
     """
 
     network: Any  # transformers' Sam2Model
@@ -94,7 +94,7 @@ class Sam2Weights:
 def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     """Return the network of the weights at ``source``, for inputs of side ``image_size``.
 
-    None uses the size that it was trained with, which our files and hub folders state, or the published 1024.
+    None uses the side that it was trained with, which planewise's files and hub folders state, or the published 1024.
 
     ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, a hub folder, a hub id, or a model's name.
     Raises PlanewiseError listing all tensors of the image model that are missing, unexpected or of another shape.
@@ -107,10 +107,10 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     else:
         state, beside, config = _published_state(source), _beside(source), None
     extras = _extras(source, beside)
-    ours, rest = to_transformers(state)
-    name = recognise(ours, source)
+    image_model, rest = to_transformers(state)
+    name = recognise(image_model, source)
     network = build_sam2(name, image_size or extras.image_size or IMAGE_SIZE)
-    network.load_state_dict(ours)
+    network.load_state_dict(image_model)
     if config is not None:
         check_config(source, config, network.config)
     try:
@@ -144,19 +144,19 @@ def is_sam2(path: Path) -> bool:
         return False
 
 
-def recognise(ours: State, source: Path) -> str:
+def recognise(state: State, source: Path) -> str:
     """Return the size, one of ``SIZES``, whose image model has these tensors, by transformers' names.
 
     Raises PlanewiseError listing what is missing, unexpected or of another shape compared with the most similar size.
     """
     trunk = "vision_encoder.backbone."
-    blocks = {key.split(".")[3] for key in ours if key.startswith(f"{trunk}blocks.")}
-    patches = ours.get(f"{trunk}patch_embed.projection.weight")
+    blocks = {key.split(".")[3] for key in state if key.startswith(f"{trunk}blocks.")}
+    patches = state.get(f"{trunk}patch_embed.projection.weight")
     width = len(patches) if patches is not None and patches.ndim else 0
     name = min(SIZES, key=lambda name: (abs(sum(SIZES[name].blocks) - len(blocks)), abs(SIZES[name].width - width)))
     with torch.device("meta"):
         expected = build_sam2(name, IMAGE_SIZE).state_dict()
-    if wrong := differences(shapes_of(expected), shapes_of(ours)):
+    if wrong := differences(shapes_of(expected), shapes_of(state)):
         raise PlanewiseError(
             f"{source}: {len(wrong)} tensors do not fit SAM2 hiera {name}, the most similar size:{listed(wrong)}"
         )
@@ -167,13 +167,13 @@ def _beside(path: Path) -> dict[str, Any]:
     """Return what a file holds besides its weights; nothing for files of other programs."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # read_state reports a damaged file; the older format cannot be mapped, and is not ours
+    except Exception:  # read_state reports a damaged file; planewise does not write the old format, which lacks mmap
         return {}
     return content if isinstance(content, dict) and "model" in content else {}
 
 
 def _extras(source: Path, beside: dict[str, Any]) -> _Extras:
-    """Return what we wrote besides the weights. Raises PlanewiseError naming the parts that do not fit."""
+    """Return what planewise wrote besides the weights. Raises PlanewiseError naming the parts that do not fit."""
     try:
         return _Extras.model_validate(beside)
     except ValidationError as error:
@@ -201,13 +201,13 @@ def save_published(path: Path, weights: Sam2Weights, epoch: int, optimizer: dict
 
 
 def save_hub_folder(folder: Path, weights: Sam2Weights) -> None:
-    """Write ``weights`` as a hub folder with a card, which transformers' models and processors load: ``write_hub``."""
+    """Write ``weights`` as a hub folder with a card, for transformers' models and processors; see ``write_hub``."""
     side, names = weights.network.config.vision_config.backbone_config.image_size[0], weights.tokens
     seen = {
         "network": f"SAM2 {weights.version} hiera {weights.size}",
         "side of the input": f"{side} pixels",
         "window, HU": "not known" if weights.window is None else "level {:g}, width {:g}".format(*weights.window),
-        "prompts": "boxes" if names is None else f"boxes, and classes without any: {', '.join(names.names.values())}",
+        "prompts": "boxes" if names is None else f"boxes, or classes without a box: {', '.join(names.names.values())}",
     }
     with atomic_path(folder) as temporary:
         write_hub(temporary, weights.network.config, _meta_state(weights), _written_beside(weights), weights.tokens)

@@ -29,7 +29,7 @@ FILES = (CONFIG, WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE)  # the files that are
 TRUNK = (
     "hidden_size", "num_attention_heads", "num_attention_heads_per_stage", "blocks_per_stage", "embed_dim_per_stage",
     "window_size_per_stage", "global_attention_blocks", "window_positional_embedding_background_size",
-)  # fmt: skip  # what of a trunk's configuration makes it what it is
+)  # fmt: skip  # the settings that define a trunk
 
 
 def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
@@ -72,9 +72,9 @@ def _read_tokens(path: Path) -> dict[str, Any]:
 
 def check_config(source: Path, given: Any, known: Any) -> None:
     """Refuse a configuration whose trunk differs from the size that its tensors fit, despite equal shapes."""
-    theirs, ours = (config.vision_config.backbone_config for config in (given, known))
+    given_trunk, known_trunk = (config.vision_config.backbone_config for config in (given, known))
     for name in TRUNK:
-        if (stated := getattr(theirs, name)) != (wanted := getattr(ours, name)):
+        if (stated := getattr(given_trunk, name)) != (wanted := getattr(known_trunk, name)):
             raise PlanewiseError(
                 f"{source}: its config.json gives {name} as {stated}; SAM2 with these tensors has {wanted}"
             )
@@ -84,16 +84,16 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
     """Write a folder of the hub.
 
     ``config``: transformers' of the image model; ``meta``: all tensors, by Meta's names; ``beside``: what is known
-    about the training. Without the video model's tensors, as after training from scratch, the folder is the image
-    model's.
+    about the training. Without the video model's tensors, as after training from scratch, the folder describes the
+    image model only.
     """
     video = video_config(config, meta)
     config = config if video is None else video
     config.architectures = ["Sam2Model" if video is None else "Sam2VideoModel"]
     config.save_pretrained(folder)
-    ours, rest = to_transformers(meta)
-    ours |= {transformers_name(key): value for key, value in rest.items()}
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in ours.items()}
+    tensors, rest = to_transformers(meta)
+    tensors |= {transformers_name(key): value for key, value in rest.items()}
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     _save_tensors(state, folder / WEIGHTS_FILE, {"format": "pt"})
     side = config.vision_config.backbone_config.image_size[0]
     for name, content in _processors(side, video is not None).items():
@@ -106,14 +106,14 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
 
 
 def _save_tensors(tensors: State, path: Path, about: dict[str, str]) -> None:
-    """Write a file of safetensors, which only its owner could read, with the permissions of the umask."""
+    """Write a safetensors file with the permissions of the umask; by default only its owner could read it."""
     save_file(tensors, path, about)
     follow_umask(path)
 
 
 @dataclass(frozen=True)
 class MemorySize:
-    """The settings in which memories of video models may differ; in the published models all are equal."""
+    """The size of a video model's memory; the published models all have the defaults."""
 
     memories: int = 7  # slices that are stored in full
     channels: int = 64

@@ -28,7 +28,7 @@ def all_masks(masks: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class OtherMasks:
-    """Cuts the gradient of the three other masks of a decoder off from everything that makes the first one.
+    """Keeps the gradient of a decoder's other three masks away from everything that makes the first one.
 
     A mask is the product of an embedding of the pixels and of weights, which a small network for each of the four masks
     makes from its token. Only these three networks learn from the loss on the three masks; the rest shares nothing with

@@ -1,8 +1,8 @@
 """SAM2's memory of an object: its appearance in previous slices, by which it is recognised in the next one.
 
 Everything is computed by transformers' ``Sam2VideoModel``, which is given embeddings instead of images: its encoder is
-not used. Each object has a memory for each direction. It starts from a box, and holds that slice, the last
-``num_maskmem`` - 1 slices in full and, of slices before those, as far as SAM2 looks back, one vector each.
+not used. Each object has a memory for each direction. The memory starts from a box. It holds the slice with the box and
+the last ``num_maskmem`` - 1 slices in full, and one vector for each earlier slice, as far as SAM2 looks back.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ MINI_MEMORY = MemorySize(layers=2, feed_forward=256, fuser_intermediate=256)
 
 @dataclass(frozen=True)
 class ObjectMemory:
-    """The memory of an object in ``direction`` (+1, -1); 0: only of the slice it starts in."""
+    """The memory of an object in ``direction`` (+1, -1); direction 0: only the slice that it starts in."""
 
     session: Any  # transformers' Sam2VideoInferenceSession, of one object
     direction: int = 0
@@ -54,8 +54,8 @@ class ObjectMemory:
 class Sight:
     """The prediction of an object in a slice.
 
-    ``logits`` (h, w) of the chosen mask, all negative where there is no object; ``score`` (): of the object. From the
-    decoder: ``offered`` (masks, h, w), logits of the masks to choose from, and ``ious`` (masks,).
+    ``logits`` (h, w) of the chosen mask, all negative if the object is not there; ``score`` (): object score.
+    ``offered`` (masks, h, w): the decoder's logits of the masks to choose from; ``ious`` (masks,): their predicted IoU.
     """
 
     logits: Tensor
@@ -70,7 +70,7 @@ class MemorySegmenter(nn.Module):
     network: Any  # nn.Module declares that its members may be tensors
 
     def __init__(self, weights: Sam2Weights, source: Path, fallback: bool = False) -> None:
-        """``weights``, from the file ``source``, are copied; ``fallback``: as for ``BoxSegmenter``, where a box starts.
+        """``weights``, from the file ``source``, are copied; ``fallback``: as for ``BoxSegmenter``, for masks in boxes.
 
         Raises PlanewiseError if the file does not have all tensors of the video model.
         """
@@ -90,7 +90,7 @@ class MemorySegmenter(nn.Module):
     ) -> tuple[Tensor, Tensor, ObjectMemory]:
         """Return mask logits (h, w), object score () and memory of the object in ``box`` in slice ``z`` of ``slices``.
 
-        ``box`` (4,): x and y from, x and y to, as shares of the sides; ``place``: of its class among the tokens.
+        ``box`` (4,): x0, y0, x1, y1 as shares of the sides; ``place``: that of its class among the tokens.
         """
         sight, memory = self.begin(embeddings, z, slices, box, place)
         return sight.logits, sight.score, memory
@@ -126,15 +126,17 @@ class MemorySegmenter(nn.Module):
         return seen
 
     def _see(self, embeddings: list[Tensor], z: int, memory: ObjectMemory, points: dict[str, Tensor] | None) -> Sight:
-        """Segment the object in a slice as ``Sam2VideoModel.forward`` does, and store it; it starts at ``points``."""
+        """Segment an object in a slice as ``Sam2VideoModel.forward`` does, and store it. ``points``: its box."""
         session, network = memory.session, self.network
         features = [level.flatten(2).permute(2, 0, 1) for level in embeddings]
-        features[-1] = features[-1] - network.no_memory_embedding  # the embedding that replaces memory if there is none
+        features[-1] = features[-1] - network.no_memory_embedding  # ``encode`` added it, in place of a memory
         cached = {"vision_feats": features, "vision_pos_embeds": [self.positions] * len(features)}
         session.inference_device = session.cache.inference_device = features[-1].device
         session.cache.inference_state_device = features[-1].device
         session.cache.cache_vision_features(z, cached)
-        decoded: list[Any] = []  # the masks to choose from are not returned, and in training the score is not either
+        decoded: list[
+            Any
+        ] = []  # the decoder's output: transformers returns neither all masks nor, in training, the score
         listening = network.mask_decoder.register_forward_hook(lambda module, given, output: decoded.append(output))
         try:
             seen = network._run_single_frame_inference(
@@ -149,7 +151,9 @@ class MemorySegmenter(nn.Module):
         )
         if self.memory_positions is None:
             self.memory_positions = positions
-        pointer = seen["object_pointer"][0]  # (1, channels): with as many as a memory has, one axis more would be left
+        pointer = seen["object_pointer"][
+            0
+        ]  # (1, channels): with its first axis, it would be misread if channels equal the memory's
         kept = {"object_pointer": pointer, "maskmem_features": remembered}
         where = memory.slices if points is None else memory.start
         where[z] = kept | {"maskmem_pos_enc": self.memory_positions}
@@ -208,7 +212,7 @@ def new_memory(weights: Sam2Weights) -> dict[str, Tensor]:
 def require_memory(weights: Sam2Weights, source: Path) -> Any:
     """Return transformers' configuration of the video model that ``weights``, from the file ``source``, belong to.
 
-    Its encoder is not used and cut short. Raises PlanewiseError if tensors of the rest are missing, or do not fit.
+    Its encoder, which is not used, is minimal. Raises PlanewiseError if tensors of the rest are missing, or do not fit.
     """
     from transformers import Sam2VideoModel
 
@@ -231,7 +235,7 @@ def require_memory(weights: Sam2Weights, source: Path) -> Any:
 
 
 def _without_encoder(config: Any) -> Any:
-    """Return ``config`` with a minimal encoder: it cannot be left out."""
+    """Return ``config`` with a minimal encoder, since the encoder cannot be left out."""
     trunk = config.vision_config.backbone_config
     trunk.blocks_per_stage, trunk.global_attention_blocks = [1] * len(trunk.blocks_per_stage), []
     return config

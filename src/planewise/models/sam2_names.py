@@ -68,8 +68,8 @@ def _substitution(before: str, words: str, others: str) -> tuple[re.Pattern[str]
     return re.compile(f"({before}){pattern}"), r"\g<1>" + others.rstrip("$").replace("#", r"\g<2>")
 
 
-_TO_TRANSFORMERS = tuple(_substitution(before, meta, theirs) for before, meta, theirs in _WORDS)
-_TO_META = tuple(_substitution(before, theirs, meta) for before, meta, theirs in reversed(_WORDS))
+_TO_TRANSFORMERS = tuple(_substitution(before, meta, transformers) for before, meta, transformers in _WORDS)
+_TO_META = tuple(_substitution(before, transformers, meta) for before, meta, transformers in reversed(_WORDS))
 
 _POINT_EMBEDDINGS = "sam_prompt_encoder.point_embeddings.{}.weight"
 _SHARED = "prompt_encoder.shared_embedding.positional_embedding"
@@ -83,35 +83,35 @@ def transformers_name(meta: str) -> str:
     return meta
 
 
-def meta_name(ours: str) -> str:
+def meta_name(name: str) -> str:
     """Return Meta's name of a tensor from transformers': the inverse of ``transformers_name``."""
     for pattern, replacement in _TO_META:
-        ours = pattern.sub(replacement, ours)
-    return ours
+        name = pattern.sub(replacement, name)
+    return name
 
 
-def is_of_image_model(ours: str) -> bool:
+def is_of_image_model(name: str) -> bool:
     """Whether a tensor, by transformers' name, is in ``Sam2Model``; the others are only in the video model."""
     parts = ("vision_encoder.", "prompt_encoder.", "mask_decoder.")
-    return ours.startswith(parts) or ours in ("no_memory_embedding", _SHARED_COPY)
+    return name.startswith(parts) or name in ("no_memory_embedding", _SHARED_COPY)
 
 
 def to_transformers(meta: State) -> tuple[State, State]:
     """Return (the image model's tensors by transformers' names, the others as they are)."""
-    ours = {name: value for key, value in meta.items() if is_of_image_model(name := transformers_name(key))}
+    image_model = {name: value for key, value in meta.items() if is_of_image_model(name := transformers_name(key))}
     rest = {key: value for key, value in meta.items() if not is_of_image_model(transformers_name(key))}
-    points = [ours.pop(f"prompt_encoder.point_embeddings.{i}.weight", None) for i in range(4)]
+    points = [image_model.pop(f"prompt_encoder.point_embeddings.{i}.weight", None) for i in range(4)]
     if all(point is not None for point in points):
-        ours["prompt_encoder.point_embed.weight"] = torch.cat([point for point in points if point is not None])
-    if _SHARED in ours:
-        ours[_SHARED_COPY] = ours[_SHARED]
-    return ours, rest
+        image_model["prompt_encoder.point_embed.weight"] = torch.cat([point for point in points if point is not None])
+    if _SHARED in image_model:
+        image_model[_SHARED_COPY] = image_model[_SHARED]
+    return image_model, rest
 
 
-def to_meta(ours: State) -> State:
+def to_meta(state: State) -> State:
     """Return tensors by Meta's names: the inverse of ``to_transformers``."""
     meta: State = {}
-    for name, value in ours.items():
+    for name, value in state.items():
         if name == _SHARED_COPY:
             continue
         if name == "prompt_encoder.point_embed.weight":

@@ -21,7 +21,7 @@ def published_optimizer(
     It has one group: the parameters of the image encoder and of the mask decoder, in Meta's order. ``moments``: AdamW's
     state of each parameter of ``network`` that has one, by name; the others start fresh.
     """
-    names = {meta: ours for ours, meta in meta_names(network).items()}
+    names = {meta: name for name, meta in meta_names(network).items()}
     ordered = [meta for meta in names if meta.startswith("image_encoder.")]
     ordered += sorted((meta for meta in names if meta.startswith("sam_mask_decoder.")), key=place_in_decoder)
     parameters = dict(network.named_parameters())

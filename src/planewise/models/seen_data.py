@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-PERCENTILE = 99.0  # of the distances of slices that were held out; a patient is far whose median slice is farther
+PERCENTILE = 99.0  # of held-out slices' distances; a patient is far if the median slice lies beyond it
 
 
 class Spread(BaseModel):
@@ -19,17 +19,17 @@ class Spread(BaseModel):
     @model_validator(mode="after")
     def _of_one_length(self) -> "Spread":
         if not self.mean or len(self.mean) != len(self.std):
-            raise ValueError(f"a mean of {len(self.mean)} features and a spread of {len(self.std)} do not belong")
+            raise ValueError(f"a mean of {len(self.mean)} features and a spread of {len(self.std)} do not fit")
         return self
 
     def novelty(self, features: np.ndarray) -> float:
-        """Return how far the median of a patient's slices, ``features`` (slices, F), lies, in units of the limit."""
+        """Return the distance of a patient's median slice in units of the limit; ``features`` (slices, F)."""
         return float(np.median(distances(features, np.array(self.mean), np.array(self.std)))) / self.limit
 
 
 class SeenData(BaseModel):
-    """The ``patients`` that a model was trained on: intensities of the organ, embeddings, and slices' distances in mm,
-    smallest and largest.
+    """The ``patients`` that a model was trained on: intensities of the organ, embeddings, and the smallest and largest
+    distance between slices in mm.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,18 +40,18 @@ class SeenData(BaseModel):
 
 
 def distances(features: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Return how far slices (slices, F) lie: Mahalanobis' distance with a diagonal covariance, over the root of F.
+    """Return the Mahalanobis distance of slices (slices, F), with a diagonal covariance, divided by the root of F.
 
-    Slices of the training itself are thus about 1 away, however many features there are.
+    Slices of the training data thus have a distance of about 1, however many features there are.
     """
     return np.sqrt((((features - mean) / std) ** 2).mean(axis=1))
 
 
 def spread_of(trained_on: list[np.ndarray], held_out: list[np.ndarray], least_std: float) -> Spread | None:
-    """Return the spread of patients' slices (slices, F); None if no patient was left to say how far one may be.
+    """Return the spread of patients' slices (slices, F); None if there are too few patients to set the limit.
 
-    The limit is that of the slices that were held out, and of each training patient's by the spread of the others.
-    ``least_std``: a feature that varies by less is not looked at more closely.
+    The limit comes from the distances of held-out slices, and of each training patient's slices by the spread of the
+    other patients. ``least_std``: smallest standard deviation; a feature that varies by less has this one.
     """
 
     def moments(patients: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -29,15 +29,15 @@ State = dict[str, Tensor]
 def locate_weights(model: ModelFile, model_path: Path) -> Path:
     """Return the file of a model's weights, downloaded into the user's cache if its YAML names a URL.
 
-    A path is relative to the YAML, else to the working folder; of an absolute one the file of that name beside the
-    YAML goes first, since a folder that was copied or moved holds a model's weights, and the YAML says where they were.
+    A relative path is looked for beside the YAML, then in the working folder. For an absolute one, the file of that
+    name beside the YAML goes first: in a folder that was copied or moved, the YAML states where the weights were.
     Raises PlanewiseError saying what to put where if the file is missing, or cannot be downloaded and is not cached, or
-    has another sha256 than the YAML says, or, where a download's YAML says none, than it had when it was first used.
+    has another sha256 than the YAML states; for a download without a stated one, than when it was first used.
     """
     if not model.model:
         raise PlanewiseError(
             f"{model_path}: names no weights (model:); train it with planewise mito train --from_scratch, or with "
-            "--base if its encoder is one of the hub"
+            "--base if its encoder is from the hub"
         )
     try:
         online = is_url(model.model)
@@ -65,7 +65,7 @@ def _local_weights(given: Path, model_path: Path) -> Path:
         for path in (beside, given) if given.is_absolute() else (relative, given, beside):
             if path.is_file():
                 if path != relative and not (relative.is_file() and relative.samefile(path)):
-                    say(f"{model_path}: names weights {given}; those at {path} are taken")
+                    say(f"{model_path}: names weights {given}; those at {path} are used")
                 return path
     except OSError as error:
         raise PlanewiseError(f"{model_path}: model: {str(given)[:60]}...: {first_line(error)[:99]}") from error
@@ -102,9 +102,9 @@ def network_with(state: State, source: Path | str, architecture: str | None = No
 
 
 def network_for_classes(path: Path, outputs: int, architecture: str | None = None) -> PanopticNetwork:
-    """Return the network at ``path`` with a semantic head of ``outputs`` channels, of random weights if it had others.
+    """Return the network at ``path`` with a semantic head of ``outputs`` channels; a head with another number is new.
 
-    For the forms of ``path``, and errors, see ``load_network``.
+    A new head has random weights. For the forms of ``path``, and errors, see ``load_network``.
     """
     state = read_state(path)
     if outputs_of(state) == outputs:
@@ -115,26 +115,26 @@ def network_for_classes(path: Path, outputs: int, architecture: str | None = Non
     kept = {key: value for key, value in state.items() if value.shape == new[key].shape}
     network.load_state_dict(new | kept)
     say(
-        f"{path}: has {outputs_of(state)} semantic outputs, and {outputs} are wanted: those start from random weights, "
-        f"{len(kept)} of {len(new)} tensors from the base model's"
+        f"{path}: has {outputs_of(state)} semantic outputs, but {outputs} are needed: these start from random weights; "
+        f"{len(kept)} of {len(new)} tensors are the base model's"
     )
     return network.eval()
 
 
 def outputs_of(state: Mapping[str, Tensor]) -> int:
-    """Return the channels of a network's semantic head, by its tensors: 1 of one class; 1 too if there is no such."""
+    """Return the number of channels of the semantic head in ``state``: 1 for one class, or if there is no such head."""
     bias = state.get("semantic_head.head.1.bias")
     return 1 if bias is None else max(1, bias.numel())
 
 
 def refuse_other_classes(network: PanopticNetwork, model: ModelFile, model_path: Path) -> None:
-    """Raise PlanewiseError if the weights are not of as many classes as the model's YAML says."""
+    """Raise PlanewiseError if the weights have another number of classes than the model's YAML."""
     outputs = outputs_of(network.state_dict())
     if outputs != model.outputs:
         raise PlanewiseError(
             f"{model_path}: names {len(model.labels)} class{'es' * (len(model.labels) > 1)} "
-            f"({', '.join(model.class_names.values())}), for which weights have {model.outputs} semantic outputs; "
-            f"these have {outputs}: correct class_names, labels and thing_list, or give the right weights"
+            f"({', '.join(model.class_names.values())}), which need {model.outputs} semantic outputs, but the weights "
+            f"have {outputs}: correct class_names, labels and thing_list, or give the right weights"
         )
 
 
@@ -152,7 +152,7 @@ def _fitting(state: State, source: Path | str, architecture: str | None) -> tupl
             candidates.append((len(problems), name, folded, problems))
     _, name, folded, problems = min(candidates, key=lambda candidate: candidate[0])
     raise PlanewiseError(
-        f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:{listed(problems)}"
+        f"{source}: {len(problems)} tensors do not fit {name}, the most similar architecture:{listed(problems)}"
     )
 
 
@@ -178,7 +178,7 @@ def differences(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tup
 
 
 def listed(problems: list[str]) -> str:
-    """Return what ``differences`` finds as lines of a message: the first twenty, and how many more."""
+    """Return the result of ``differences`` as lines of a message: the first twenty, and how many more there are."""
     return "".join(f"\n  {line}" for line in problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
 
 
@@ -214,18 +214,18 @@ def read_state(path: Path) -> State:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a file cannot be read; torch's own words on what it does not unpickle fill a page."""
+    """Return why a file cannot be read; torch's message on content that it does not unpickle fills a page."""
     if "PytorchStreamReader" in str(error) or isinstance(error, BadZipFile | EOFError):
         return "it is damaged or was cut short; copy or download it again"
     if "weights_only" in str(error) or "Weights only" in str(error):
         return "it holds more than tensors, such as a whole model or objects of a program, which are not loaded"
-    if isinstance(error, LookupError):  # what a pickle's reader meets in other bytes: "101", "pop from empty list"
-        return "it is no file of PyTorch; was it downloaded whole?"
+    if isinstance(error, LookupError):  # from unpickling other bytes: "101", "pop from empty list"
+        return "it is not a file of PyTorch, or its download is incomplete"
     return first_line(error)
 
 
 def write_weights(network: PanopticNetwork, path: Path) -> None:
-    """Write the weights of ``network`` so that ``load_network`` reads them, as MitoNet's are published if it can be."""
+    """Write weights that ``load_network`` reads, in MitoNet's published form if ``network`` has one."""
     if network.published_form:
         export_torchscript(network, path)
         return

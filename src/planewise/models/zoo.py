@@ -1,7 +1,7 @@
 """Published models by name: the sources of their weights, how these are checked, their licences and citations.
 
-A sha256 is listed here if independent sources agree on it. Zenodo gives none for MitoNet's weights, which are compared
-with those that were first downloaded.
+A sha256 is listed here if independent sources agree on it. Zenodo states none for MitoNet's weights; each download of
+these is compared with the user's first one.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from planewise.progress import say
 
 META = "https://dl.fbaipublicfiles.com/segment_anything_2"
 MEDSAM2 = "https://huggingface.co/wanglab/MedSAM2/resolve/e4a6f35edd7e091619cbc0750f462f1574e23955"
-WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # endings of files, which models' names do not have
+WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # endings of files of weights, which no model's name has
 
 Kind = Literal["MitoNet", "SAM2"]
 
@@ -92,14 +92,14 @@ PUBLISHED = (
     Published(
         "MedSAM2", "SAM2", f"{MEDSAM2}/MedSAM2_latest.pt",
         "c92743b99f00d078bf32a3afcc38aaa9faf1c1692dffe3eaa7a90938c1991060", 156,
-        "CC BY-SA 4.0, whose model card allows research and education only", "Ma et al. 2025, arXiv:2504.03600",
+        "CC BY-SA 4.0; the model card allows research and education only", "Ma et al. 2025, arXiv:2504.03600",
         also=("wanglab/MedSAM2",), spdx="CC-BY-SA-4.0", hub_id="wanglab/MedSAM2",
     ),
 )  # fmt: skip
 
 
 def of_url(url: str) -> Published | None:
-    """Return the model whose weights ``url`` are."""
+    """Return the model whose weights are at ``url``."""
     return next((model for model in PUBLISHED if model.url == url), None)
 
 
@@ -120,11 +120,11 @@ def of_file(path: Path) -> Published | None:
 
 
 def located(source: Path, kinds: tuple[Kind, ...] = ("SAM2",)) -> Path:
-    """Return the path of the SAM2 weights that ``source`` means: a file or folder, a hub id, or a name, whose file is
-    downloaded.
+    """Return the path of the SAM2 weights that ``source`` means: a file or folder, a hub id, or a name of a
+    published model, which is downloaded.
 
-    ``kinds``: those whose names a caller may give, for the error. Raises PlanewiseError if it is none of these; see
-    ``fetch`` for the known names.
+    ``kinds``: the kinds of models whose names the error lists. Raises PlanewiseError if it is none of these; for a
+    failed download see ``fetch``.
     """
     if source.exists():
         return source
@@ -145,6 +145,6 @@ def located(source: Path, kinds: tuple[Kind, ...] = ("SAM2",)) -> Path:
 
 
 def is_hub_id(source: Path) -> bool:
-    """Whether ``source`` names a model on the hub, such as facebook/sam2.1-hiera-tiny, and is not a file here."""
+    """Whether ``source`` names a model on the hub, such as facebook/sam2.1-hiera-tiny, and is not a file."""
     named = len(source.parts) == 2 and not source.is_absolute() and source.suffix.lower() not in WEIGHTS
     return named and not source.exists() and source.parts[0] not in (".", "..", "~")

@@ -19,7 +19,7 @@ TESTED = ("f1_50", "dsc", "voxel_iou", "hd95", "object_hd95", "nsd", "vi_split",
 def write_comparison_files(
     comparison: Comparison, ranked: list[Standing], between: list[MethodDifference], folder: Path
 ) -> None:
-    """Write both files. In the CSV, ``delivered`` is a metric too: 0 where the other scores are those of nothing.
+    """Write both files. In the CSV, ``delivered`` is a metric too: 0 if the other scores are of an empty prediction.
 
     In the JSON, ``n`` of a summary or a difference is the number of patients.
     """
@@ -34,7 +34,7 @@ def write_comparison_files(
 
 
 def tested_metrics(comparison: Comparison) -> list[str]:
-    """Return the metrics that methods are compared by, in the units that were found."""
+    """Return the metrics that methods are compared by, in the units that occur."""
     keys = dict.fromkeys(metric for result in comparison.results for metric in result.scores)
     return [key for key in keys if base_of(key) in TESTED]
 

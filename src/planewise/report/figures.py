@@ -21,7 +21,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def training_curve(metrics: Path, picture: Path, score: str) -> None:
-    """Draw loss, validation and learning rate over the steps of a ``metrics.csv``; ``score`` names what validates."""
+    """Draw loss, validation and learning rate over the steps of a ``metrics.csv``; ``score``: the score's name."""
     with metrics.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     steps = np.array([int(row["step"]) for row in rows])
@@ -47,7 +47,7 @@ def training_curve(metrics: Path, picture: Path, score: str) -> None:
 
 
 def fullest_slice(truth: np.ndarray | None, predicted: np.ndarray) -> int:
-    """Return the slice along z that holds most labels of the two volumes (z, y, x); without ``truth`` of the other."""
+    """Return the slice along z with most labels in both volumes (z, y, x), or in ``predicted`` if there is no truth."""
     shown = predicted > 0 if truth is None else (truth > 0) | (predicted > 0)
     return int(shown.sum(axis=(1, 2)).argmax())
 
@@ -92,7 +92,7 @@ def histogram(values: list[float], picture: Path, title: str, note: str) -> None
 
 
 def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: Path) -> None:
-    """Draw, for each class, the ROC of its presence in slices; the point is where the prediction itself stands."""
+    """Draw, for each class, the ROC of its presence in slices; the point is that of the prediction itself."""
     figure = new_figure(3.6 * len(names), 3.9)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="dotted")

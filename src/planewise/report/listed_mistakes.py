@@ -13,7 +13,7 @@ from planewise.volumes.json_files import read_json
 
 @dataclass(frozen=True)
 class ListedMistakes:
-    """The mistakes of one method in a case of a dataset; ``method``: without what begins its folder's name."""
+    """The mistakes of one method in a case of a dataset; ``method``: its folder's name without the prefix."""
 
     dataset: str
     method: str
@@ -38,7 +38,7 @@ def of_dataset(listed: list[ListedMistakes], dataset: str) -> list[ListedMistake
 
 
 def _listed(entry: dict[str, Any]) -> ListedMistakes:
-    method = str(entry["method"]).removeprefix(PREDICTED)  # which compare leaves out, and evaluate does not
+    method = str(entry["method"]).removeprefix(PREDICTED)  # compare leaves out this prefix, evaluate does not
     mistakes = [_mistake(mistake) for mistake in entry["mistakes"]]
     return ListedMistakes(str(entry["dataset"]), method, str(entry["case"]), mistakes)
 

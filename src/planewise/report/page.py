@@ -121,14 +121,14 @@ def _ranking_table(ranking: Ranking) -> dict[str, Any]:
 def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -> dict[str, Any]:
     place = standing.dataset, standing.class_name
     rows_of_place = [row for row in rows if (row.dataset, row.class_name) == place]
-    rivals = [row for row in rows_of_place if row.detected_something]  # nothing is best by doing nothing
+    rivals = [row for row in rows_of_place if row.detected_something]  # a method that detects nothing is never best
 
     def cell_of(which: str, key: str) -> dict[str, Any]:
         value = mean_in(getattr(standing, which), key)
         values = [v for v in (mean_in(getattr(rival, which), key) for rival in rivals) if not math.isnan(v)]
         best = max(values, default=math.nan) if metric_of(key).better == "higher" else min(values, default=math.nan)
         everyone = {v for v in (mean_in(getattr(row, which), key) for row in rows_of_place) if not math.isnan(v)}
-        starred = standing.detected_something and value == best and len(everyone) > 1  # none where all are equal
+        starred = standing.detected_something and value == best and len(everyone) > 1  # no star if all are equal
         return {"key": key, "value": value, "best": starred, "n": number_in(standing, key, which == "left_out")}
 
     return {

@@ -11,7 +11,7 @@ import numpy as np
 from planewise.volumes.atomic import atomic_path
 
 QUALITY = 60  # of JPEG
-FEW, MOST = (230, 159, 0), (86, 180, 233)  # colours of what fewer than half of the planes have, and more, but not all
+FEW, MOST = (230, 159, 0), (86, 180, 233)  # colours for votes of fewer than half of the planes, and of more, not all
 
 
 def jpeg_uri(grey: np.ndarray) -> str:
@@ -38,8 +38,8 @@ def png_uri(shades: np.ndarray, palette: np.ndarray) -> str:
 
 
 def write_votes(path: Path, image: np.ndarray, votes: np.ndarray, planes: int) -> None:
-    """Write an image slice (rows, columns) as a PNG, pixel for pixel, with the pixels that only some ``planes`` voted
-    for.
+    """Write an image slice (rows, columns) as a PNG, pixel for pixel, with the pixels for which only some of the
+    ``planes`` voted.
 
     ``votes``: of each pixel. Orange: fewer than half of the planes; blue: more, but not all; grey: all agree.
     """
@@ -64,7 +64,7 @@ def figure_uri(figure: Any, dpi: int) -> str:
 def outline_path(labels: np.ndarray) -> str:
     """Return an SVG path along the edges of pixels between different labels (rows, columns), none along the border.
 
-    Each piece begins relative to where the one before ended: that takes two thirds of the letters.
+    Each piece begins relative to the end of the previous one, which saves a third of the characters.
     """
     path, x, y = [], 0, 0
     for row, start, n in _edges(labels):

@@ -15,13 +15,14 @@ from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.figures import new_figure
 
 INK = "#010203"  # stands for the page's own colour until the SVG is written
-METHOD_COLOURS = ("#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")  # Okabe and Ito, but truth's orange
+# Okabe and Ito, without the truth's orange
+METHOD_COLOURS = ("#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
 MARKERS = "osD^vP"
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 MANY_POINTS = 2000  # beyond them points become an image
 
 Methods = dict[str, list[Result]]
-Places = dict[str, int]  # of every method of the page, so that it looks alike in all plots
+Places = dict[str, int]  # of all methods of the page, so that each looks the same in all plots
 
 
 def style(place: int) -> dict[str, Any]:
@@ -87,10 +88,10 @@ def sizes_plot(methods: Methods, places: Places) -> str:
             sizes, ious, s=16, alpha=0.75, **style(places[name]), label=name, rasterized=len(sizes) > MANY_POINTS
         )
     axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="dotted")
-    every = np.concatenate([r.object_sizes for results in methods.values() for r in results])
-    scale = "log" if len(every) else "linear"  # a logarithmic one cannot be drawn where no case was scored
+    sizes = np.concatenate([r.object_sizes for results in methods.values() for r in results])
+    scale = "log" if len(sizes) else "linear"  # a logarithmic one cannot be drawn where no case was scored
     axes.set(xlabel="size of the true object, voxels", ylabel="best IoU", xscale=scale, ylim=(-0.03, 1.03))
-    _ticks_apart(axes.xaxis, every)
+    _ticks_apart(axes.xaxis, sizes)
     _legend(axes)
     return as_svg(figure, "IoU of every true object with its best prediction against its size, by method")
 

@@ -82,7 +82,7 @@ class CaseSlides:
         plural = "s, around mistakes, show" if close_ups > 1 else ", around a mistake, shows"
         full = f"; {close_ups} close-up{plural} every voxel" if close_ups else ""
         pixel = " x ".join([str(self.step)] * 2)
-        return f"{slices}, one pixel for {pixel} voxels (of the image their mean, of labels the first){full}"
+        return f"{slices}, one pixel for {pixel} voxels (image: their mean; labels: the first of them){full}"
 
 
 def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Problem]) -> CaseSlides | None:

@@ -202,7 +202,7 @@ def short(value: object) -> str:
 
 
 def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]], width: int | None = None) -> None:
-    """Print a table on standard output, as wide as its content without a terminal; from Python, log it.
+    """Print a table on standard output, unfolded if that is not a terminal; when called from Python, log it.
 
     ``width``: of the whole table; only its last column is then folded.
     """
@@ -220,7 +220,7 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
     console = Console(highlight=False)
     if width is not None:
         console.width = width
-    elif console.is_terminal:  # on a narrow one lines run over its end: rich would cut numbers
+    elif console.is_terminal:  # on a narrow terminal, lines continue on the next row: rich would cut numbers
         whole_table = console.options.update(max_width=10_000)
         console.width = max(console.width, Measurement.get(console, whole_table, table).minimum)
     else:

@@ -75,9 +75,10 @@ def changes(
     """Return the changes of all measures; ``lung_ml``: the first scan's volume of each region.
 
     For both lungs together, the scans are compared as they are; for regions, by the measures ``carried`` to the first.
-    Retakes are not registered. The difference that carrying makes for a class in both lungs is the registration's
-    error; as an uncorrected bias it is added to the smallest detectable change of the regions. Each lung is known in
-    the second scan itself: its own error is used, if that is larger. Thirds are not: their borders are carried.
+    Retakes are not registered. The error of the registration is the difference between a class's extents with and
+    without carrying. This bias is not corrected, but added to the smallest detectable change of the regions. For thirds
+    the difference in both lungs is taken, since their borders are only known in the first scan; for one lung, that in
+    this lung if it is larger.
     """
     rows = []
     for key in first:
@@ -87,7 +88,7 @@ def changes(
         later = carried[key] if region else second[key]
         change = later - first[key]
         retaken, retaken_later = ([each[key] for each in scan] for scan in (retakes_of_first, retakes_of_second))
-        seen = any(value != 0 for value in (first[key], later, *retaken, *retaken_later))  # NaN is not 0 either
+        seen = any(value != 0 for value in (first[key], later, *retaken, *retaken_later))  # NaN counts as seen
         detectable = smallest_detectable_change(retaken, retaken_later, least) if seen else math.nan
         if region:
             known = ("", region) if region in SIDES else ("",)

@@ -82,7 +82,7 @@ def reasons_against(first: Scan, second: Scan) -> list[str]:
 
 
 def doubts(earlier: Sequence[Scan], scan: Scan) -> list[str]:
-    """Return doubts about comparing ``scan`` with the first of the ``earlier``, which are no reasons against it."""
+    """Return doubts about comparing ``scan`` with the first of the ``earlier``, which do not exclude it."""
     first = earlier[0]
     reasons = []
     if unsaid := [each.name for each in (first, scan) if not each.patient]:

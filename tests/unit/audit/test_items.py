@@ -124,7 +124,7 @@ def test_labels_and_numbers_that_differ_are_a_problem(tmp_path, masks, truth):
     fill_in(tmp_path, {"001": {"all": 3}})
     answers, problems = read(plan, tmp_path)
     assert answers[0].skipped
-    assert "answers.csv says 3 all, the corrected labels 2688" in problems[0].what
+    assert "answers.csv says 3 all, but the corrected labels 2688" in problems[0].what
 
 
 @pytest.mark.parametrize("row", ["099,cell", "001,cell\n001,cell"])

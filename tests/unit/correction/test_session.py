@@ -353,7 +353,7 @@ def test_a_damaged_journal_is_refused(result):
     journal = corrections_folder(result) / JOURNAL
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join([lines[0], "{}", *lines[2:]]) + "\n")
-    with pytest.raises(PlanewiseError, match="line 2 is no line of a journal"):
+    with pytest.raises(PlanewiseError, match="line 2 is not a line of a journal"):
         Corrections(result)
     journal.write_text("\n".join([json.dumps({**json.loads(lines[0]), "format": 9}), *lines[1:]]) + "\n")
     with pytest.raises(PlanewiseError, match="its format is 9"):
@@ -365,8 +365,8 @@ def test_a_damaged_journal_is_refused(result):
     [
         (1, {"number": 7}, "its number is 7, not 1"),
         (1, {"number": "1"}, "its number is 1, not 1"),
-        (3, {"arguments": {"undoes": 9}}, "it undoes 9, which is no line before it"),
-        (3, {"arguments": {"undoes": "2"}}, "it undoes 2, which is no line before it"),
+        (3, {"arguments": {"undoes": 9}}, "it undoes 9, which is not an earlier line"),
+        (3, {"arguments": {"undoes": "2"}}, "it undoes 2, which is not an earlier line"),
         (3, {"arguments": {}}, "undoes"),
         (3, {"action": "save", "arguments": {}}, "sha256"),
         (2, None, "its number is 3, not 2"),
@@ -381,7 +381,7 @@ def test_a_journal_that_was_edited_is_refused(result, line, edit, printed):
     lines = journal.read_text().splitlines()
     lines[line : line + 1] = [] if edit is None else [json.dumps(json.loads(lines[line]) | edit)]
     journal.write_text("\n".join(lines) + "\n")
-    with pytest.raises(PlanewiseError, match=f"line {line + 1} is no line of a journal.*{printed}"):
+    with pytest.raises(PlanewiseError, match=f"line {line + 1} is not a line of a journal.*{printed}"):
         Corrections(result)
 
 
@@ -408,7 +408,7 @@ def test_a_file_whose_original_is_gone_is_not_corrected_on(tmp_path, balls):
     with Corrections(path) as corrections:
         corrections.apply(ACTIONS[0])
     (corrections_folder(path) / "kept" / "original" / "a.tiff").unlink()
-    with pytest.raises(PlanewiseError, match=r"is missing, which .*a\.tiff was before"):
+    with pytest.raises(PlanewiseError, match=r"is missing, the original of .*a\.tiff"):
         Corrections(path)
 
 

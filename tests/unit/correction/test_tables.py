@@ -66,7 +66,7 @@ def test_a_table_without_its_columns_is_refused(tmp_path):
     path.write_text("case,what\na,b\n")
     with pytest.raises(PlanewiseError, match="its first line is case,what; it must be case,action,arguments"):
         read_steps(path)
-    with pytest.raises(PlanewiseError, match="a work list has case, z, y, x"):
+    with pytest.raises(PlanewiseError, match="a work list has at least case, z, y, x"):
         read_worklist(path)
 
 

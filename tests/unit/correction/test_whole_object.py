@@ -41,5 +41,5 @@ def test_all_voxels_of_the_object_and_no_others(classes, balls):
 def test_what_is_no_object_is_refused(classes, tmp_path):
     with pytest.raises(PlanewiseError, match="has no object 9"):
         WholeObject(value=2, object=9).painted(classes)
-    with pytest.raises(PlanewiseError, match="is no volume of classes beside objects"):
+    with pytest.raises(PlanewiseError, match="is not a volume of classes beside objects"):
         WholeObject(value=2, object=4).painted(tmp_path / classes.name)

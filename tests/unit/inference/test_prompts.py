@@ -1,7 +1,10 @@
+import json
+
+import numpy as np
 import pytest
 
 from planewise.errors import PlanewiseError
-from planewise.inference.prompts import COLUMNS, Prompt, read_prompts
+from planewise.inference.prompts import COLUMNS, Prompt, prompts_from_truth, read_prompts, tight_box
 
 HEADER = ",".join(COLUMNS)
 SHAPES, SPACINGS, CLASSES = {"a": (4, 20, 30)}, {"a": (2.0, 0.5, 0.5)}, {1: "cyst", 2: "2"}
@@ -9,6 +12,49 @@ SHAPES, SPACINGS, CLASSES = {"a": (4, 20, 30)}, {"a": (2.0, 0.5, 0.5)}, {1: "cys
 
 def read(path):
     return read_prompts(path, SHAPES, SPACINGS, CLASSES)
+
+
+def test_boxes_from_the_truth():
+    labels = np.zeros((5, 30, 30), np.uint8)
+    labels[0:2, 2:5, 2:6] = 1
+    labels[3, 20:26, 20:28] = 1  # a second focus, larger in its slice
+    labels[4, 20:25, 20:25] = 1
+    labels[2, 10:12, 10:12] = 3
+    assert prompts_from_truth(labels, "all") == [
+        Prompt(1, 0, (2, 2, 6, 5)),
+        Prompt(1, 3, (20, 20, 28, 26)),
+        Prompt(3, 2, (10, 10, 12, 12)),
+    ]
+    assert [prompt.z for prompt in prompts_from_truth(labels, "one")] == [3, 2]
+    assert tight_box(labels[0] > 0) == (2, 2, 6, 5)
+
+
+def test_boxes_from_a_file_with_lines_that_do_not_fit(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text(
+        f"{HEADER},unit\na,ggo,3,1,2,11,12,voxel\na,2,15,2,4,22,24,mm\nb,1,3,1,2,11,12,\na,9,3,1,2,11,12,\n"
+        "a,1,10,1,2,11,12,\na,1,3,1,2,51,12,\na,1,3,one,2,11,12,\n"
+    )
+    shapes, spacings = {"a": (10, 40, 50)}, {"a": (5.0, 2.0, 2.0)}
+    prompts, problems = read_prompts(path, shapes, spacings, {1: "ggo", 2: "hc"})
+    assert prompts == {"a": [Prompt(1, 3, (1, 2, 11, 12)), Prompt(2, 3, (1, 2, 11, 12))]}
+    assert [problem.split(":")[0] for problem in problems] == [f"line {n}" for n in range(4, 9)]
+    for words, problem in zip(("no case b", "no class 9", "0..9", "50 40", "one"), problems):
+        assert words in problem
+
+
+def test_boxes_from_json(tmp_path):
+    row = {"case": "a", "class": "2", "slice": 0, "x0": 0, "y0": 0, "x1": 5, "y1": 6}
+    (tmp_path / "boxes.json").write_text(json.dumps([row]))
+    assert read(tmp_path / "boxes.json")[0] == {"a": [Prompt(2, 0, (0, 0, 5, 6))]}
+
+
+@pytest.mark.parametrize(("name", "text"), [("b.csv", "case,class\n"), ("b.json", "{"), ("b.csv", None)])
+def test_a_file_of_boxes_that_cannot_be_read_is_named(tmp_path, name, text):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(PlanewiseError, match=name.replace(".", r"\.")):
+        read(tmp_path / name)
 
 
 def test_both_kinds_of_file_give_the_same(tmp_path):

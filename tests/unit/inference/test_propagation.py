@@ -1,7 +1,4 @@
-import json
-
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +6,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from perfect_segmenter import PerfectSegmenter
-from planewise.errors import PlanewiseError
 from planewise.inference.encoder import Encoder
-from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts, tight_box
+from planewise.inference.prompts import Prompt
 from planewise.inference.propagation import PropagationOptions, pieces, propagate
 
 
@@ -126,49 +122,3 @@ def test_no_prompt_gives_no_label():
     labels, segmenter = run(np.ones((3, 16, 16)), [])
     assert not labels.any()
     assert segmenter.encoded == 0
-
-
-def test_boxes_from_the_truth():
-    labels = np.zeros((5, 30, 30), np.uint8)
-    labels[0:2, 2:5, 2:6] = 1
-    labels[3, 20:26, 20:28] = 1  # a second focus, larger in its slice
-    labels[4, 20:25, 20:25] = 1
-    labels[2, 10:12, 10:12] = 3
-    assert prompts_from_truth(labels, "all") == [
-        Prompt(1, 0, (2, 2, 6, 5)),
-        Prompt(1, 3, (20, 20, 28, 26)),
-        Prompt(3, 2, (10, 10, 12, 12)),
-    ]
-    assert [prompt.z for prompt in prompts_from_truth(labels, "one")] == [3, 2]
-    assert tight_box(labels[0] > 0) == (2, 2, 6, 5)
-
-
-SHAPES, SPACINGS, CLASSES = {"a": (10, 40, 50)}, {"a": (5.0, 2.0, 2.0)}, {1: "ggo", 2: "hc"}
-HEADER = "case,class,slice,x0,y0,x1,y1,unit\n"
-
-
-def test_boxes_from_a_file_with_lines_that_do_not_fit(tmp_path):
-    path = tmp_path / "boxes.csv"
-    path.write_text(
-        HEADER + "a,ggo,3,1,2,11,12,voxel\n" + "a,2,15,2,4,22,24,mm\n" + "b,1,3,1,2,11,12,\n" + "a,9,3,1,2,11,12,\n"
-        "a,1,10,1,2,11,12,\n" + "a,1,3,1,2,51,12,\n" + "a,1,3,one,2,11,12,\n"
-    )
-    prompts, problems = read_prompts(path, SHAPES, SPACINGS, CLASSES)
-    assert prompts == {"a": [Prompt(1, 3, (1, 2, 11, 12)), Prompt(2, 3, (1, 2, 11, 12))]}
-    assert [problem.split(":")[0] for problem in problems] == [f"line {n}" for n in range(4, 9)]
-    for words, problem in zip(("no case b", "no class 9", "0..9", "50 40", "one"), problems):
-        assert words in problem
-
-
-def test_boxes_from_json(tmp_path):
-    row = {"case": "a", "class": "hc", "slice": 0, "x0": 0, "y0": 0, "x1": 5, "y1": 6}
-    (tmp_path / "boxes.json").write_text(json.dumps([row]))
-    assert read_prompts(tmp_path / "boxes.json", SHAPES, SPACINGS, CLASSES)[0] == {"a": [Prompt(2, 0, (0, 0, 5, 6))]}
-
-
-@pytest.mark.parametrize(("name", "text"), [("b.csv", "case,class\n"), ("b.json", "{"), ("b.csv", None)])
-def test_a_file_of_boxes_that_cannot_be_read_is_named(tmp_path, name, text):
-    if text is not None:
-        (tmp_path / name).write_text(text)
-    with pytest.raises(PlanewiseError, match=name.replace(".", r"\.")):
-        read_prompts(tmp_path / name, SHAPES, SPACINGS, CLASSES)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from planewise.measurement.class_contacts import key_of
-from planewise.measurement.measured import Measured
 from planewise.measurement.measuring import measure_volume
 from planewise.measurement.tables import class_contact_rows, object_rows
+from planewise.measurement.volume_measures import Measured
 from planewise.volumes.volume import Volume
 
 NAMES = {1: "mito", 2: "nucleus", 3: "smooth er"}

@@ -11,7 +11,7 @@ from planewise.measurement.groups import (
     Member,
     animal_means,
     as_files_are_named,
-    compare,
+    compare_conditions,
     read_groups,
     refuse_too_few,
 )
@@ -34,7 +34,7 @@ def cohort(animals, objects, effect, spread, seed=0, cases=1, between_cases=0.0)
 def test_a_balanced_mixed_model_is_the_t_test_of_animal_means():
     """With as many objects in every animal the two agree exactly (REML of a balanced one-way layout)."""
     members, values = cohort(4, 30, 2.0, 1.0)
-    row = compare(members, {"volume": values})[0]
+    row = compare_conditions(members, {"volume": values})[0]
     means = [[values[m.case].mean() for m in members if m.condition == c] for c in ("ko", "wt")]
     test = ttest_ind(*means)
     assert row.method == MIXED
@@ -49,7 +49,7 @@ def test_where_animals_do_not_differ_their_means_are_compared():
     rng = np.random.default_rng(3)
     members, values = cohort(3, 40, 1.0, 0.0)
     values = {case: v - v.mean() + 10 + 0.001 * rng.normal() for case, v in values.items()}  # less than chance gives
-    row = compare(members, {"volume": values})[0]
+    row = compare_conditions(members, {"volume": values})[0]
     assert row.method == WELCH
     means = [[values[m.case].mean() for m in members if m.condition == c] for c in ("ko", "wt")]
     assert row.p == pytest.approx(ttest_ind(*means, equal_var=False).pvalue)
@@ -58,7 +58,7 @@ def test_where_animals_do_not_differ_their_means_are_compared():
 def test_one_value_a_case_is_welch_by_hand():
     members, values = cohort(2, 1, 0.0, 0.0)
     values = dict(zip(values, map(np.array, ([1.0], [3.0], [6.0], [10.0]))))
-    row = compare(members, {"number_density": values})[0]
+    row = compare_conditions(members, {"number_density": values})[0]
     assert (row.method, row.difference, row.means) == (WELCH, 6.0, (2.0, 8.0))
     # standard error: sqrt(2 / 2 + 8 / 2) = sqrt(5); freedom (1 + 4)^2 / (1 + 16) = 25 / 17
     test = ttest_ind([6, 10], [1, 3], equal_var=False)
@@ -71,7 +71,7 @@ def test_many_objects_of_few_animals_prove_nothing():
     ours, pooled = 0, 0
     for seed in range(60):
         members, values = cohort(3, 60, 0.0, 1.0, seed)
-        ours += compare(members, {"volume": values})[0].p < 0.05
+        ours += compare_conditions(members, {"volume": values})[0].p < 0.05
         both = [np.concatenate([values[m.case] for m in members if m.condition == c]) for c in ("wt", "ko")]
         pooled += ttest_ind(*both).pvalue < 0.05
     assert pooled > 30
@@ -82,7 +82,7 @@ def test_many_objects_of_few_animals_prove_nothing():
 def test_several_cases_of_an_animal_are_one_animal(between_cases):
     """Balanced, it is the t test of the animals' means again, whether their cases differ or not."""
     members, values = cohort(4, 20, 3.0, 2.0, cases=3, between_cases=between_cases)
-    row = compare(members, {"volume": values})[0]
+    row = compare_conditions(members, {"volume": values})[0]
     assert (row.method, row.animals, row.cases, row.objects) == (MIXED, (4, 4), (12, 12), (240, 240))
     of_animals = [animal_means([m for m in members if m.condition == c], values).values() for c in ("ko", "wt")]
     test = ttest_ind(*map(list, of_animals))
@@ -95,7 +95,7 @@ def test_three_conditions_are_compared_two_by_two_and_adjusted():
     members, values = cohort(3, 10, 1.0, 1.0)
     third = [Member(f"c{i}", f"c{i}", "drug") for i in range(3)]
     values |= {member.case: np.array([5.0, 6.0, 7.0 + i]) for i, member in enumerate(third)}
-    rows = compare([*members, *third], {"volume": values})
+    rows = compare_conditions([*members, *third], {"volume": values})
     assert [(row.first, row.second) for row in rows] == [("wt", "ko"), ("wt", "drug"), ("ko", "drug")]
     smallest = min(rows, key=lambda row: row.p)
     assert smallest.p_holm == pytest.approx(min(1, 3 * smallest.p))
@@ -104,7 +104,7 @@ def test_three_conditions_are_compared_two_by_two_and_adjusted():
 
 def test_what_never_varies_has_no_p():
     members, values = cohort(2, 5, 0.0, 0.0)
-    row = compare(members, {"loops": {case: np.zeros(5) for case in values}})[0]
+    row = compare_conditions(members, {"loops": {case: np.zeros(5) for case in values}})[0]
     assert (row.difference, row.method) == (0, WELCH)
     assert np.isnan([row.p, row.low, row.p_holm]).all()
 
@@ -112,7 +112,7 @@ def test_what_never_varies_has_no_p():
 def test_a_measure_that_animals_do_not_have_is_left_out():
     members, values = cohort(2, 5, 0.0, 0.0)
     values["ko1_0"] = np.array([np.nan])
-    assert compare(members, {"length": values}) == []
+    assert compare_conditions(members, {"length": values}) == []
 
 
 def write(path, text):
@@ -145,7 +145,7 @@ def test_names_that_look_alike_are_one_case():
 def test_animals_of_one_condition_that_are_alike_give_no_warning():
     members, values = cohort(2, 1, 0.0, 0.0)
     values = dict(zip(values, map(np.array, ([30.2], [30.2], [38.9], [25.9]))))
-    row = compare(members, {"number_density": values})[0]
+    row = compare_conditions(members, {"number_density": values})[0]
     assert row.difference == pytest.approx(2.2)
     # standard error: sqrt(84.5 / 2) = 6.5; freedom 1
     assert row.p == pytest.approx(ttest_ind([38.9, 25.9], [30.2, 30.2 + 1e-6], equal_var=False).pvalue, rel=1e-3)
@@ -159,7 +159,7 @@ def test_animals_of_one_condition_that_are_alike_give_no_warning():
         ("case,animal,condition\na,1,\n", "line 2 has no condition"),
         ("case,animal,condition\na,1,wt\na,1,wt\n", "names case a more than once"),
         ("case,animal,condition\na,1,wt\nb,1,ko\n", "animal 1 is in conditions ko, wt"),
-        ("case,animal,condition\na,1,wt\nb,2,wt\n", "holds 1 condition; two are needed"),
+        ("case,animal,condition\na,1,wt\nb,2,wt\n", "holds 1 condition; at least two are needed"),
         ("case,animal,condition\na,1,wt\nb,1,wt\nc,2,ko\nd,3,ko\n", r"condition wt has 1 animal \(1\); at least 2"),
     ],
 )

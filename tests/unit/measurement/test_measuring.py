@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from planewise.errors import PlanewiseError
-from planewise.measurement.measured import Measured
 from planewise.measurement.measuring import measure_volume
+from planewise.measurement.volume_measures import Measured
 from planewise.volumes import labels as label_volumes
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import open_labels

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from planewise.measurement import plots
-from planewise.measurement.groups import Member, compare
+from planewise.measurement.groups import Member, compare_conditions
 from planewise.measurement.measuring import measure_volume
 from planewise.volumes.volume import Volume
 
@@ -44,7 +44,7 @@ def test_an_axis_of_logarithms_has_numbers_however_alike_the_objects(tmp_path, f
 def test_the_names_of_animals_lie_within_the_picture(tmp_path, figures):
     members = [Member(name, name, "wt" if name < "c" else "ko") for name in "abcd"]
     values = {member.case: np.array([float(i)]) for i, member in enumerate(members)}
-    rows = compare(members, {"volume": values})
+    rows = compare_conditions(members, {"volume": values})
     plots.animals_picture(members, {"volume": values}, rows, True, tmp_path / "a.png")
     axes = figures[0].axes[0]
     names = [child for child in axes.get_children() if isinstance(child, matplotlib.text.Annotation)]

@@ -39,8 +39,8 @@ Of mine.
 | data | Dataset001_Mine |
 | finished | 2026-01-02 |
 | step | 700 |
-| trained on | MitoNet_v1 |
-| licence of that | that of its record |
+| base model | MitoNet_v1 |
+| licence of the base model | that of its record |
 | planewise | 0.1.0 |
 | on | a, b |
 | score | 0.8124 |
@@ -117,7 +117,7 @@ def zipped(path, files):
         ({"a.pth": "w"}, "holds 0 YAML files"),
         ({"a.yaml": "", "b.yml": ""}, "holds 2 YAML files"),
         ({"a.yaml": "", "../a.pth": ""}, r"holds \.\./a\.pth; an archive of a model has no folders"),
-        (None, "is no archive of a model, or is damaged"),
+        (None, "is not an archive of a model, or is damaged"),
     ],
 )
 def test_what_is_not_one_model_is_refused(model, tmp_path, files, words):

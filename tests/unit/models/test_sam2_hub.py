@@ -120,8 +120,8 @@ def test_the_folder_has_a_card_with_the_metadata_that_the_hub_reads(written):
     assert (about["base_model"], about["license"]) == ("wanglab/MedSAM2", "cc-by-sa-4.0")
     lines = card.text.splitlines()
     for line in (f"| network | SAM2 {weights.version} hiera mini |", "| window, HU | level -600, width 1500 |",
-                 "| prompts | boxes, and classes without any: a |", "| data | D |", "| finished | 2026-01-01 |",
-                 "| step | 5 |", "| trained on | MedSAM2 |", "| planewise | 0.1.0 |", "| on | V |",
+                 "| prompts | boxes, or classes without a box: a |", "| data | D |", "| finished | 2026-01-01 |",
+                 "| step | 5 |", "| base model | MedSAM2 |", "| planewise | 0.1.0 |", "| on | V |",
                  "| score | 0.5000 |"):  # fmt: skip
         assert line in lines
     save_hub_folder(hub.with_name("scratch"), Sam2Weights(build_sam2("mini", SIDE)))

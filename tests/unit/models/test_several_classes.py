@@ -66,7 +66,7 @@ def test_another_number_of_classes_gets_a_new_head_and_keeps_the_rest(tmp_path, 
     assert outputs_of(several.state_dict()) == 4
     assert torch.equal(several.encoder.conv1.weight, one.encoder.conv1.weight)
     assert torch.equal(several.ins_xy.head[1].weight, one.ins_xy.head[1].weight)
-    assert "has 1 semantic outputs, and 4 are wanted" in capsys.readouterr().err
+    assert "has 1 semantic outputs, but 4 are needed" in capsys.readouterr().err
     same = network_for_classes(tmp_path / "w.pth", 1)
     assert torch.equal(same.semantic_head.head[1].weight, one.semantic_head.head[1].weight)
 
@@ -121,7 +121,9 @@ def test_classes_that_do_not_agree_are_refused(tmp_path, wrong):
 
 def test_weights_of_other_classes_than_the_yaml_says_are_refused(tmp_path):
     model = read_model_file(write_untrained(tmp_path)).with_classes(THREE)
-    with pytest.raises(PlanewiseError, match=r"names 3 classes .*mito, nucleus, er.* 4 semantic outputs; these have 1"):
+    with pytest.raises(
+        PlanewiseError, match=r"names 3 classes .*mito, nucleus, er.* 4 semantic outputs, but .* have 1"
+    ):
         refuse_other_classes(load_network(tmp_path / "M.pth"), model, tmp_path / "M.yaml")
 
 

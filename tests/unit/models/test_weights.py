@@ -107,7 +107,7 @@ def test_what_is_not_weights_is_named(tmp_path, content):
 @pytest.mark.parametrize("page", [b"error 404", b"hello"])
 def test_a_page_that_was_downloaded_in_their_place(tmp_path, page):
     (tmp_path / "w.pth").write_bytes(page)
-    with pytest.raises(PlanewiseError, match="is no file of PyTorch; was it downloaded whole"):
+    with pytest.raises(PlanewiseError, match="is not a file of PyTorch, or its download is incomplete"):
         load_network(tmp_path / "w.pth")
 
 
@@ -146,7 +146,7 @@ def test_a_folder_that_was_copied_means_its_own_weights(tmp_path, capsys):
         (tmp_path / name / "w.pth").write_text(name)
     model = ModelFile(model=str(tmp_path / "original" / "w.pth"), norms=NORMS)
     assert locate_weights(model, tmp_path / "copy" / "m.yaml").read_text() == "copy"
-    assert f"those at {tmp_path / 'copy' / 'w.pth'} are taken" in capsys.readouterr().err
+    assert f"those at {tmp_path / 'copy' / 'w.pth'} are used" in capsys.readouterr().err
     (tmp_path / "copy" / "w.pth").unlink()
     assert locate_weights(model, tmp_path / "copy" / "m.yaml").read_text() == "original"
 

@@ -177,7 +177,7 @@ def test_the_list_says_what_each_is_and_whether_it_is_here(cache, monkeypatch, c
         assert model.kind in row
         assert f"{model.megabytes} MB" in row
         large = model.name == "sam2_hiera_large"
-        assert ("not here" in row, "damaged" in row) == (not large, large)
+        assert ("not cached" in row, "damaged" in row) == (not large, large)
         assert row.endswith(model.licence)
     for path in SHIPPED.glob("*.yaml"):
         assert ("none" in rows[path.stem]) == (path.stem in ("MitoNet_small", "DINOv3_small"))
@@ -192,7 +192,7 @@ def test_the_list_keeps_its_columns_on_a_terminal_of_80(cache, monkeypatch, caps
     assert max(map(len, out.splitlines())) <= 80
     for model in cache.values():
         assert f" {model.name} " in out
-        assert f"{model.megabytes} MB  not here" in out
+        assert f"{model.megabytes} MB  not cached" in out
     assert set(cache["MedSAM2"].licence.split()) <= set(out.split())
 
 
@@ -205,7 +205,7 @@ def test_of_one_model_all_is_told_whatever_name_of_it_is_given(cache, monkeypatc
     told, *lines = capsys.readouterr().out.splitlines()
     facts = dict(re.split("  +", line.strip(), maxsplit=1) for line in lines)
     assert told == model.name
-    assert facts["weights"] == ("here, not used yet" if model.sha256 is None else "damaged, or another file")
+    assert facts["weights"] == ("cached, not used yet" if model.sha256 is None else "damaged, or another file")
     assert (facts["licence"], facts["cite"], facts["from"]) == (model.licence, model.citation, model.url)
     assert facts["sha256"] == (
         model.sha256 or "not published; that of the first download is stored and required from then on"
@@ -248,9 +248,9 @@ def test_names_with_what_was_typed_come_before_those_merely_similar(typed, meant
 def test_the_list_tells_what_was_used_from_what_was_not_yet(cache, monkeypatch):
     mini = cache["MitoNet_v1_mini"]
     path = put_by_hand(mini, b"weights")
-    assert mini.state() == "here, not used yet"
+    assert mini.state() == "cached, not used yet"
     path.with_name(f"{path.name}.sha256").write_text(hashlib.sha256(b"weights").hexdigest())
-    assert mini.state() == "here"
+    assert mini.state() == "cached"
     path.write_bytes(b"cut")
     assert mini.state() == "damaged, or another file"
 
@@ -302,4 +302,4 @@ def test_mito_predict_takes_a_published_model_by_name(volume, monkeypatch, capsy
     assert "done already" in capsys.readouterr().err
     path.write_bytes(path.read_bytes() + b"changed")
     assert predict(volume, "--overwrite") == 2
-    assert "Delete it, and it is downloaded" in capsys.readouterr().err
+    assert "Delete it to download it again" in capsys.readouterr().err

@@ -128,7 +128,7 @@ def test_mistakes_in_a_thinned_slice_are_shown_voxel_by_voxel(slides_of, wide):
     assert (shown[300 - 174 : 310 - 174, 300 - 174 : 310 - 174] < 60).all()
     assert (shown[320 - 174 :] > 200).all()
     assert slides.shown() == (
-        "all slices of all planes, one pixel for 2 x 2 voxels (of the image their mean, of labels the first); 3 "
+        "all slices of all planes, one pixel for 2 x 2 voxels (image: their mean; labels: the first of them); 3 "
         "close-ups, around mistakes, show every voxel"
     )
 

@@ -23,8 +23,8 @@ from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.groups import as_files_are_named, read_groups
-from planewise.measurement.measured import Measured
 from planewise.measurement.measuring import measure_volume
+from planewise.measurement.volume_measures import Measured
 from planewise.progress import say
 from planewise.report.tables import report_problems
 from planewise.volumes.files import open_volume

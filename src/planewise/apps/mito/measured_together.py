@@ -11,8 +11,7 @@ from planewise.data.manifest import edited_outputs
 from planewise.data.run import Run
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.columns import DISTRIBUTED
-from planewise.measurement.groups import Comparison, Member, compare, refuse_too_few
-from planewise.measurement.measured import Measured
+from planewise.measurement.groups import Comparison, Member, compare_conditions, refuse_too_few
 from planewise.measurement.plots import animals_picture, distributions_picture
 from planewise.measurement.tables import (
     animal_rows,
@@ -26,6 +25,7 @@ from planewise.measurement.tables import (
     volume_rows,
     write_csv,
 )
+from planewise.measurement.volume_measures import Measured
 from planewise.progress import say
 from planewise.report.tables import print_table
 from planewise.volumes.json_files import write_json
@@ -136,7 +136,7 @@ def _compared(cases: dict[str, Measured], members: list[Member], options: MitoMe
             measures[key] = {case: objects[key][objects["weight"] > 0] for case, objects in chosen.items()}
     for key in COMPARED_VOLUMES:
         measures[key] = {member.case: np.array([cases[member.case].volume[key]]) for member in members}
-    return _Conditions(members, measures, compare(members, measures))
+    return _Conditions(members, measures, compare_conditions(members, measures))
 
 
 def _print_volumes(cases: dict[str, Measured]) -> None:

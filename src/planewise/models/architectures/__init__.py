@@ -1,6 +1,6 @@
 """The networks that a model's YAML names under ``architecture``: each module of this folder lists its ``NETWORKS``.
 
-Each is a ``PanopticNetwork``: with any encoder and decoder, its outputs are trained, read and fused as MitoNet's are.
+Each is a ``PanopticNetwork``: whatever its encoder and decoder, its outputs are trained and used as MitoNet's are.
 """
 
 import pkgutil
@@ -15,7 +15,7 @@ from planewise.models.panoptic_deeplab import PanopticNetwork
 def architectures() -> dict[str, Callable[..., PanopticNetwork]]:
     """Return the functions that make the networks, with random weights, by name.
 
-    ``outputs``, by name: channels of its semantic head; see ``PanopticNetwork.forward``.
+    Each function takes ``outputs``, the channels of the semantic head; see ``PanopticNetwork.forward``.
     """
     modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     return {name: make for module in modules for name, make in module.NETWORKS.items()}

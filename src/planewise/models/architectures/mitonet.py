@@ -1,4 +1,4 @@
-"""MitoNet's networks, which are recognised from their weights too."""
+"""MitoNet's networks, which are also recognised from their weights."""
 
 from functools import partial
 

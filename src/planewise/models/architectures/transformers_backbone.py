@@ -1,9 +1,9 @@
 """MitoNet's heads on an encoder of transformers: DINOv3 (Simeoni et al. 2025, arXiv:2508.10104) or ConvNeXt V2 (Woo et
 al. 2023, arXiv:2301.00808).
 
-The encoder is transformers' code, so its published weights are loaded as they are, by ``--base``. Its feature maps, and
-two convolutions at the image's own detail, which a ViT of patches of 16 pixels lacks, are added up at stride 4 (as in
-SegFormer's decoder, Xie et al. 2021, arXiv:2105.15203). TorchScript cannot hold such a network.
+The encoder is transformers' code, so its published weights are loaded as they are, by ``--base``. Its feature maps are
+added up at stride 4 (as in SegFormer's decoder, Xie et al. 2021, arXiv:2105.15203), with the result of two convolutions
+of the image, since a ViT with patches of 16 pixels lacks fine detail. TorchScript cannot hold such a network.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ from planewise.progress import say
 from planewise.volumes.json_files import read_json
 
 CHANNELS = 128  # of the decoder
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, by which all of these were trained
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which all of these were trained with
 PROCESSOR = "preprocessor_config.json"
-OF_TRAINING = {  # what of a configuration does not matter to a network that is trained
+OF_TRAINING = {  # settings that do not change the outputs of a trained network
     "_out_features", "_out_indices", "attention_dropout", "drop_path_rate", "image_size", "initializer_range",
     "layer_scale_init_value", "layerscale_value", "pos_embed_jitter", "pos_embed_rescale", "pos_embed_shift",
 }  # fmt: skip
@@ -33,8 +33,9 @@ OF_TRAINING = {  # what of a configuration does not matter to a network that is 
 
 @dataclass(frozen=True)
 class Backbone:
-    """An encoder of transformers: its ``model_type``, what of its configuration is not the default, and the four
-    feature maps that are used. ``unused``: published tensors that are of a classifier; ``new``: those that none has.
+    """An encoder of transformers. ``settings``: its configuration, as far as it is not the default of ``model_type``;
+    ``maps``: the four feature maps that are used; ``unused``: beginnings of names of published tensors that belong to a
+    classifier; ``new``: those of tensors that are not published.
     """
 
     model_type: str
@@ -44,7 +45,7 @@ class Backbone:
     new: tuple[str, ...] = ()
 
     def config(self) -> Any:
-        """Return transformers' configuration of it."""
+        """Return the encoder's configuration in transformers."""
         from transformers import CONFIG_MAPPING
 
         kind: Any = CONFIG_MAPPING[self.model_type]
@@ -59,7 +60,7 @@ def _vit(width: int, layers: int, heads: int) -> Backbone:
 
 
 def _convnext(width: int, blocks: int) -> Backbone:
-    """Return a DINOv3 ConvNeXt with so many blocks in its third stage."""
+    """Return a DINOv3 ConvNeXt with ``blocks`` blocks in its third stage."""
     size = {"hidden_sizes": [width, 2 * width, 4 * width, 8 * width], "depths": [3, 3, blocks, 3]}
     return Backbone("dinov3_convnext", size, unused=("layer_norm.",))
 
@@ -83,7 +84,7 @@ BACKBONES = {
 
 
 class BackboneEncoder(nn.Module):
-    """The encoder of transformers beside two convolutions; it normalises what it sees as its weights expect it."""
+    """The encoder of transformers beside two convolutions; it normalises its input as its weights expect."""
 
     mean: Tensor
     std: Tensor
@@ -107,12 +108,12 @@ class BackboneEncoder(nn.Module):
         return [self.detail(x), *features(self.backbone, (x - self.mean) / self.std)]
 
 
-# The feature maps that transformers' own forward returns. That one collects them by hooks, which neither a copy nor
-# another process gets.
+# The feature maps that transformers' forward returns. Its hooks, which collect them, are lost in a copy of the network
+# and in another process.
 
 
 def _of_vit(backbone: Any, x: Tensor) -> list[Tensor]:
-    prefix = 1 + backbone.config.num_register_tokens  # and the class token, before the patches
+    prefix = 1 + backbone.config.num_register_tokens  # the tokens before the patches: registers and class
     rows, columns = (side // backbone.config.patch_size for side in x.shape[2:])
     hidden, position = backbone.embeddings(x), backbone.rope_embeddings(x)
     features = []
@@ -145,7 +146,7 @@ FEATURES = {"dinov3_vit": _of_vit, "dinov3_convnext": _of_convnext, "convnextv2"
 
 
 class PanopticBackbone(PanopticNetwork):
-    """MitoNet's heads on features at stride 4, to which those of a ``Backbone`` and of the image's detail add up."""
+    """MitoNet's heads on features at stride 4, the sum of those of a ``Backbone`` and of the image's fine detail."""
 
     instances_on_their_grid = True
     published_form = False
@@ -156,7 +157,7 @@ class PanopticBackbone(PanopticNetwork):
         self.levels = nn.ModuleList(_convolution(width, 1) for width in encoder.backbone.channels)
         self.fuse = _convolution(CHANNELS, 3)
         self._initialise()
-        self.encoder = encoder  # only now: its start is transformers' own
+        self.encoder = encoder  # after ``_initialise``, which would overwrite transformers' initial weights
         self.described = backbone
 
     def decode(self, stages: list[Tensor]) -> list[Tensor]:
@@ -167,7 +168,7 @@ class PanopticBackbone(PanopticNetwork):
         return [features, features]
 
     def parts(self) -> list[nn.Module]:
-        """See ``PanopticNetwork``. Of a ViT, whose layers are all alike, a stage is a quarter of them."""
+        """See ``PanopticNetwork``. In a ViT, whose layers are all alike, a stage is a quarter of the layers."""
         backbone: Any = self.encoder.backbone
         count = len(backbone.stage_names) - 1
         blocks = next(m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == count)
@@ -175,7 +176,7 @@ class PanopticBackbone(PanopticNetwork):
         return [nn.ModuleList(stem), *(blocks[i * count // 4 : (i + 1) * count // 4] for i in range(4))]
 
     def load_base(self, source: Path) -> None:
-        """See ``PanopticNetwork``; how images are normalised is read there too."""
+        """See ``PanopticNetwork``; how images are normalised is also read from ``source``."""
         from transformers import AutoConfig
         from transformers.utils import logging
 
@@ -211,7 +212,7 @@ def _check_config(source: Path, given: Any, wanted: Any) -> None:
     """Refuse a configuration of another network, even if its tensors have the same shapes."""
     if given.model_type != wanted.model_type:
         raise PlanewiseError(
-            f"--base {source}: is a {given.model_type}, the base model's encoder a {wanted.model_type}"
+            f"--base {source}: is a {given.model_type}, but the base model's encoder is a {wanted.model_type}"
         )
     names = set(type(wanted).__annotations__) - OF_TRAINING
     wrong = [
@@ -227,7 +228,9 @@ def _check_config(source: Path, given: Any, wanted: Any) -> None:
             and all(_plain(getattr(given, key)) == _plain(getattr(other.config(), key)) for key in names)
         ]
         hint = f"in a copy of its YAML, set architecture: {fitting[0]}" if fitting else "it is of no known size"
-        raise PlanewiseError(f"--base {source}: {CONFIG} says {'; '.join(wrong)}, of the base model's encoder; {hint}")
+        raise PlanewiseError(
+            f"--base {source}: {CONFIG} gives {'; '.join(wrong)}, as in the base model's encoder; {hint}"
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -244,7 +247,7 @@ def _check_tensors(source: Path, report: dict[str, Any], backbone: Backbone) -> 
     if wrong:
         raise PlanewiseError(
             f"--base {source}: {len(wrong)} tensors of {WEIGHTS_FILE} are not those of the {backbone.model_type} that "
-            f"{CONFIG} says, the first: {min(wrong)}"
+            f"{CONFIG} describes, the first: {min(wrong)}"
         )
 
 

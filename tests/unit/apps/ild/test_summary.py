@@ -96,7 +96,7 @@ def test_the_page_says_what_it_is_and_holds_all_it_needs(tmp_path):
 
 def test_a_healthy_patient_has_a_page(tmp_path):
     text = page(tmp_path, np.zeros((12, 20, 40), np.uint8))
-    assert "Nothing was found" in text
+    assert "Nothing was segmented" in text
     assert "middle of the lungs" in text
 
 

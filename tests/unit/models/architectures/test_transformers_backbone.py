@@ -184,7 +184,7 @@ def test_a_network_of_the_same_shapes_is_not_taken_for_this_one(tmp_path):
     save(tmp_path, "dinov3_vit")
     change_config(tmp_path, num_attention_heads=4)
     with pytest.raises(
-        PlanewiseError, match=r"config\.json says num_attention_heads 4, not 2, .* it is of no known si"
+        PlanewiseError, match=r"config\.json gives num_attention_heads 4, not 2, .* it is of no known si"
     ):
         loaded(tmp_path, "dinov3_vit")
 
@@ -209,9 +209,9 @@ def test_what_is_no_folder_of_such_an_encoder_is_one_line(tmp_path, monkeypatch)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     for source, words in (
-        ("other", "is a convnextv2, the base model's encoder a dinov3_vit$"),
-        ("empty", r"is no hub folder of a dinov3_vit with config\.json and model\.safetensors"),
-        ("cut", "is no hub folder of a dinov3_vit"),
+        ("other", "is a convnextv2, but the base model's encoder is a dinov3_vit$"),
+        ("empty", r"is not a hub folder of a dinov3_vit with config\.json and model\.safetensors"),
+        ("cut", "is not a hub folder of a dinov3_vit"),
         (
             "facebook/dinov3",
             r"cannot be downloaded from .*facebook/dinov3 \(no network\)\. Download",

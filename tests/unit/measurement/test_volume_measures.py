@@ -1,7 +1,7 @@
 import json
 
-from planewise.measurement.measured import Measured
 from planewise.measurement.measuring import measure_volume
+from planewise.measurement.volume_measures import Measured
 from planewise.volumes.volume import Volume
 
 

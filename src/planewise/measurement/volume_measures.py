@@ -16,7 +16,7 @@ from planewise.volumes.volume import Spacing
 class Measured:
     """The measures of a volume of ``shape``; keys are those of ``columns``.
 
-    ``physical``: whether ``spacing`` (z, y, x) is in micrometres; else it is in units of the shortest voxel side.
+    ``physical``: whether ``spacing`` (z, y, x) is in micrometres; else it is in units of the smallest voxel side.
     ``objects``: for each key the values of the n ``labels``. ``contacts``: each pair of labels once. ``too_large``: the
     labels whose surface and centre line were not measured. ``classes``: if there are several.
     """
@@ -33,7 +33,7 @@ class Measured:
     classes: Classes | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the measures for JSON; NaN, not measured, is null."""
+        """Return the measures for JSON; NaN, which means not measured, becomes null."""
         return {
             "shape": list(self.shape),
             "spacing": list(self.spacing),
@@ -77,7 +77,7 @@ class Measured:
 
 
 def json_number(value: float) -> float | int | None:
-    """Return a number for JSON: whole ones without a point, as far as a float holds them; None for NaN."""
+    """Return a number for JSON: whole ones as integers, as far as a float holds them exactly; None for NaN."""
     if math.isnan(value):
         return None
     return int(value) if float(value).is_integer() and abs(value) < 2**53 else value
