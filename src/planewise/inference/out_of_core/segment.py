@@ -44,6 +44,8 @@ from planewise.volumes.formats.ome_zarr import Index, add_pyramid, blocks
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
 
+BESIDE = 1  # slabs or blocks that this process's threads finish while the next is worked on; see ``plan_slabs``
+
 
 def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, int], None]) -> int:
     """Segment a volume into ``job.plane_store`` of each plane and ``job.final_store``; return the number of objects.
@@ -54,11 +56,12 @@ def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, i
     with what is going on and how many slices, or blocks, of it are done. What was finished before is not done again.
     """
     parts = job.parts()
+    linked: list[Any] = []
     for plane in job.axes:
         if not all(lookup_file(part, plane).exists() for part in parts):
-            _segment_plane(job, plane, workers, advance)
-            for part in parts:
-                link_plane(part, plane)
+            finished = _segment_plane(job, plane, workers, advance)
+            linked += [workers.submit(link_plane, part, plane, *finished) for part in parts]
+    workers.wait(linked, 0)
     all_blocks = list(blocks(job.shape, job.block))
     for part in parts:
         of_planes = {part.plane_store(plane): plane_count(part, plane) for plane in job.axes}
@@ -142,13 +145,13 @@ def _each_block(
     waiting: list[Any] = []
     for block, before in zip(all_blocks, done):
         if not before:
-            waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size)
+            waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size or BESIDE)
         advance(what, 1)
     workers.wait(waiting, 0)
 
 
-def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[[str, int], None]) -> None:
-    """Find the components of every slab of a plane.
+def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[[str, int], None]) -> list[Any]:
+    """Have the components of every slab of a plane found; return what to wait for.
 
     A slab's median needs filtered slices of the slab before and plain ones of the slab after; both are handed on.
     """
@@ -157,6 +160,7 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
     done = {start: slab_file(last_written, plane, start).exists() for start in starts}
     outputs: dict[int, Any] = {}
     waiting: list[Any] = []
+    all_finished: list[Any] = []
     before = workers.submit(no_slices)
 
     def outputs_of(start: int) -> Any:
@@ -177,8 +181,9 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
             filtered = workers.submit(filter_outputs, job, plane, start, outputs_of(start), before, after)
             before = workers.submit(last_of, filtered, before, job.grouping.median_kernel // 2)
             finished = workers.submit(finish_slab, job, plane, start, outputs_of(start), filtered, before)
-            waiting = workers.wait([*waiting, finished], workers.size)
+            all_finished.append(finished)
+            waiting = workers.wait([*waiting, finished], workers.size or BESIDE)
             del outputs[start], filtered, finished
         slab = job.slab(plane, start)
         advance(plane, slab.stop - slab.start)
-    workers.wait(waiting, 0)
+    return all_finished

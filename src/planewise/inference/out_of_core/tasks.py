@@ -39,6 +39,7 @@ from planewise.inference.planes import SlicePredictor, plane_outputs
 from planewise.inference.runs import Runs
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats.ome_zarr import Index, fill_block, open_to_fill
+from planewise.volumes.machine import machine_cores
 from planewise.volumes.slices import AXIS, Plane, as_stack
 
 
@@ -111,8 +112,11 @@ def last_slices(job: Job, plane: Plane, start: int) -> np.ndarray:
     return np.load(slab_file(job.parts()[0], plane, start))["filtered"]
 
 
-def link_plane(job: Job, plane: Plane) -> None:
-    """Link a plane's components and write the label of each, slab by slab."""
+def link_plane(job: Job, plane: Plane, *finished: None) -> None:
+    """Link a plane's components and write the label of each, slab by slab.
+
+    ``finished``: what ``finish_slab`` returned for slabs of the plane, which may be awaited so.
+    """
     slabs = []
     for start in job.starts(plane):
         stored = arrays(slab_file(job, plane, start))
@@ -134,7 +138,7 @@ def label_block(job: Job, block: Index) -> None:
     planes = [_plane_objects(job, plane, block) for plane in job.axes]
     for objects in planes:
         fill_block(open_to_fill(job.plane_store(objects.plane)), block, objects[...])
-    table = count_combinations(planes, 0, planes[0].shape[0])
+    table = count_combinations(planes, machine_cores())
     corner = np.array([part.start for part in block])
     save(count_file(job, block), keys=table.keys, counts=table.counts, boxes=table.boxes + np.tile(corner, 2))
 
