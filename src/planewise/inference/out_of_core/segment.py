@@ -37,6 +37,7 @@ from planewise.inference.out_of_core.tasks import (
     no_slices,
     plane_count,
     predict_slab,
+    read_slab,
 )
 from planewise.inference.panoptic_result import joined_votes
 from planewise.inference.votes import ObjectVotes
@@ -159,13 +160,18 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
     last_written = job.parts()[-1]
     done = {start: slab_file(last_written, plane, start).exists() for start in starts}
     outputs: dict[int, Any] = {}
+    reading: dict[int, Any] = {}
     waiting: list[Any] = []
     all_finished: list[Any] = []
     before = workers.submit(no_slices)
 
     def outputs_of(start: int) -> Any:
         if start not in outputs:
-            outputs[start] = workers.submit_loaded(predict_slab, job, plane, start)
+            if workers.size == 0:  # threads read a slab ahead; other processes read for themselves
+                for each in (start, start + job.slabs[plane]):
+                    if each in done and not done[each] and each not in reading:
+                        reading[each] = workers.submit(read_slab, job, plane, each)
+            outputs[start] = workers.submit_loaded(predict_slab, job, plane, start, reading.pop(start, None))
         return outputs[start]
 
     for start, following in zip(starts, [*starts[1:], None]):

@@ -43,11 +43,22 @@ from planewise.volumes.machine import machine_cores
 from planewise.volumes.slices import AXIS, Plane, as_stack
 
 
-def predict_slab(predictor: SlicePredictor, job: Job, plane: Plane, start: int) -> SlabOutputs:
-    """Return what ``predictor`` says of the slab of ``plane`` that begins with slice ``start``."""
+def read_slab(job: Job, plane: Plane, start: int) -> np.ndarray:
+    """Return the voxels (z, y, x) of the slab of ``plane`` that begins with slice ``start``."""
     slab, axis = job.slab(plane, start), AXIS[plane]
     index = tuple(slab if i == axis else slice(None) for i in range(3))
-    voxels = read_voxels(open_volume(job.source, job.channel), job.source, index)
+    return read_voxels(open_volume(job.source, job.channel), job.source, index)
+
+
+def predict_slab(
+    predictor: SlicePredictor, job: Job, plane: Plane, start: int, voxels: np.ndarray | None = None
+) -> SlabOutputs:
+    """Return what ``predictor`` says of the slab of ``plane`` that begins with slice ``start``.
+
+    ``voxels``: its voxels, if they have been read.
+    """
+    if voxels is None:
+        voxels = read_slab(job, plane, start)
     height, width = as_stack(voxels, plane).shape[1:]
     outputs = plane_outputs(predictor, voxels, plane, job.slices, job.batch_size, lambda count: None)
     return slab_outputs(outputs, height, width, job.grouping)
