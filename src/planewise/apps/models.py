@@ -35,7 +35,7 @@ def list_models(options: Models) -> int:
     print_table("Models that are known by name", ("name", "kind", "size", "weights", "licence"), rows)
     for kind, finds in KINDS.items():
         say(f"{kind}: {finds}; {USE[kind].format(name='NAME')}")
-    say("Weights that are not here are downloaded when they are first used")
+    say("Weights that are not cached are downloaded when they are first used")
     say(f"{', '.join(_without_weights())}: no published weights; {FROM_SCRATCH.format(name='NAME')}")
     say("planewise models NAME shows its citation, its source, and where its weights are stored")
     return 0

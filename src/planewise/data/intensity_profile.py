@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from planewise.data.line_contrast import TILE, Lines, Polarity, line_contrast, p
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import read_voxels
 from planewise.volumes.labels import slab_starts
-from planewise.volumes.volume import Volume
+from planewise.volumes.machine import machine_cores
+from planewise.volumes.volume import Volume, slabs
 
 PADDING_SHARE = 0.004  # a larger share of the lowest or highest value is padding or saturation, and is left out
 PADDING_GAP = 0.2  # of the used range: many values beyond such a gap are padding too
@@ -72,10 +74,11 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     least, most = math.inf, -math.inf
     of_tiles: list[Lines] = []
     tiles = tile_places(volume.shape)
-    for planes in slab_starts(volume.shape):
+    # Which voxels are sampled depends on the slabs; counting does not, so stored chunks are read once for it.
+    for planes in slabs(volume.voxels) if counted else slab_starts(volume.shape):
         slab = read_voxels(volume, path, planes)
         if counted:
-            _count(slab.view(np.uint8) if dtype.kind == "b" else slab, counts, offset)
+            counts += _counts(slab.view(np.uint8) if dtype.kind == "b" else slab, len(counts), offset)
         else:
             refuse_not_finite(slab, path, planes.start)
             least, most = min(least, float(slab.min())), max(most, float(slab.max()))
@@ -108,6 +111,18 @@ def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
     if low == high:  # all values are the same: any range will do
         low, high = 0.0, 1.0
     return TrainedIntensities(low=round(low, 4), high=round(high, 4), polarity=polarity_of(of_tiles)[1])
+
+
+def _counts(voxels: np.ndarray, values: int, offset: int) -> np.ndarray:
+    """Return how often each of ``values`` values from ``offset`` on occurs, counted by all cores."""
+
+    def of_part(part: np.ndarray) -> np.ndarray:
+        counts = np.zeros(values, np.int64)
+        _count(part, counts, offset)
+        return counts
+
+    with ThreadPoolExecutor(machine_cores()) as threads:
+        return np.sum(list(threads.map(of_part, np.array_split(voxels, machine_cores()))), axis=0)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -8,11 +8,13 @@ for memory, the planes may be those of a block: the tables of all blocks togethe
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
 
 from planewise.evaluation.overlap import EMPTY, find_place, new_table, with_room
+from planewise.inference.ahead import in_threads
 from planewise.inference.plane_objects import PlaneObjects, paint_layer
 
 LABEL_BITS = 21  # three labels are packed into one 63-bit key
@@ -32,11 +34,15 @@ class CombinationTable:
     boxes: np.ndarray
 
 
-def count_combinations(planes: list[PlaneObjects], first: int, stop: int) -> CombinationTable:
-    """Return the combinations of the planes' labels in the layers ``first`` to ``stop`` of z."""
-    keys, counts, boxes = _count_combinations(for_kernels(planes), planes[0].shape, first, stop)
-    order = np.argsort(keys)
-    return CombinationTable(keys[order], counts[order], boxes[order])
+def count_combinations(planes: list[PlaneObjects], threads: int = 1) -> CombinationTable:
+    """Return the combinations of the planes' labels; ``threads``: parts of the volume that are counted at a time."""
+    shape = planes[0].shape
+    parts = list(pairwise(np.linspace(0, shape[0], min(threads, shape[0]) + 1).astype(int).tolist()))
+
+    def count(part: tuple[int, int]) -> CombinationTable:
+        return CombinationTable(*_count_combinations(for_kernels(planes), shape, *part))
+
+    return join_tables(list(in_threads(count, parts, len(parts))))
 
 
 def for_kernels(planes: list[PlaneObjects]) -> tuple[tuple, ...]:
@@ -45,7 +51,7 @@ def for_kernels(planes: list[PlaneObjects]) -> tuple[tuple, ...]:
 
 
 def join_tables(parts: list[CombinationTable]) -> CombinationTable:
-    """Return the combinations of several parts of a volume together."""
+    """Return the combinations of several parts of a volume together; those of a part may be in any order."""
     keys, row = np.unique(np.concatenate([part.keys for part in parts]), return_inverse=True)
     counts = np.zeros(len(keys), np.int64)
     boxes = np.zeros((len(keys), 6), np.int64)

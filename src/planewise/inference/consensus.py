@@ -6,12 +6,10 @@ results are cut or dropped. A voxel's final label is a function of its combinati
 """
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
-from planewise.inference.ahead import in_threads
-from planewise.inference.combinations import CombinationTable, check_number, count_combinations, join_tables, unpack
+from planewise.inference.combinations import CombinationTable, check_number, count_combinations, unpack
 from planewise.inference.extension import extended
 from planewise.inference.fused import FinalLabels, FusedObjects
 from planewise.inference.linking import keep_large
@@ -45,18 +43,15 @@ class FusionOptions:
 def consensus(planes: list[PlaneObjects], options: FusionOptions, threads: int = 1) -> Painted:
     """Return the fused objects of one to three planes of one volume.
 
-    ``threads``: slabs of the volume processed at a time. The objects of a single plane are returned as they are.
+    ``threads``: parts of the volume counted at a time. The objects of a single plane are returned as they are.
     Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     if len(planes) == 1:
         return planes[0]
     sizes = [plane.sizes for plane in planes]
     check_number(sizes)
-    shape = planes[0].shape
-    slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
-    parts = in_threads(lambda slab: count_combinations(planes, *slab), slabs, threads)
-    table = join_tables(list(parts))
-    return FusedObjects(planes, *final_labels(table, sizes, shape, options))
+    table = count_combinations(planes, threads)
+    return FusedObjects(planes, *final_labels(table, sizes, planes[0].shape, options))
 
 
 def final_labels(

@@ -6,7 +6,7 @@ Work is a function of slices, a patient, a slab or a block. What it needs loaded
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ from typing import Any, Self
 from planewise.errors import PlanewiseError
 from planewise.inference.worker import Loading, Source, gpus
 from planewise.progress import say
+from planewise.volumes.machine import machine_cores
 
 
 class WorkerDied(PlanewiseError):
@@ -79,12 +80,15 @@ class Executor(ABC):
 
 
 class ThisProcess(Executor):
-    """This process does all work, at once when it is submitted."""
+    """This process does all work: what needs something loaded, such as a network, at once when it is submitted, and
+    everything else in threads beside it.
+    """
 
     size = 0
 
     def __init__(self, source: Source, device: str = "cpu") -> None:
         super().__init__(Loading(source, device))
+        self._threads = ThreadPoolExecutor(machine_cores())  # starts each when there is work for it
 
     @cached_property
     def _loaded(self) -> Any:
@@ -92,16 +96,17 @@ class ThisProcess(Executor):
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """See ``Executor``."""
-        done: Future[Any] = Future()
-        try:
-            done.set_result(work(*(self.result(one) if isinstance(one, Future) else one for one in arguments)))
-        except Exception as error:
-            done.set_exception(error)
-        return done
+        # The work that it waits for was submitted before it, and so begun before it.
+        return self._threads.submit(lambda: work(*map(_ready, arguments)))
 
     def submit_loaded(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """See ``Executor``."""
-        return self.submit(lambda *given: work(self._loaded, *given), *arguments)
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(self._loaded, *map(_ready, arguments)))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
     def result(self, submitted: "Future[Any]") -> Any:
         """See ``Executor``."""
@@ -109,12 +114,27 @@ class ThisProcess(Executor):
 
     def first_done(self, submitted: "list[Future[Any]]") -> "set[Future[Any]]":
         """See ``Executor``."""
-        return set(submitted)
+        return wait(submitted, return_when=FIRST_COMPLETED).done
+
+    def wait(self, submitted: "list[Future[Any]]", most: int) -> "list[Future[Any]]":
+        """See ``Executor``. After an error no thread goes on writing: the others' work is waited for, or dropped."""
+        try:
+            return super().wait(submitted, most)
+        except BaseException:
+            for one in submitted:
+                one.cancel()
+            wait(submitted)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Nothing was started."""
+        """See ``Executor``."""
+        self._threads.shutdown(cancel_futures=kind is not None)
+
+
+def _ready(argument: Any) -> Any:
+    return argument.result() if isinstance(argument, Future) else argument
 
 
 def executor(source: Source, device: str, devices: int = 1, workers: int = 0, scheduler: str | None = None) -> Executor:

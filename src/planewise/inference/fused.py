@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.evaluation.overlap import find_place, new_table
 from planewise.inference.combinations import PADDING, end_of_run, for_kernels, paint_keys
-from planewise.inference.painted import Corner, Painted
+from planewise.inference.painted import Corner, Painted, by_layers
 from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.votes import ObjectVotes
 
@@ -45,7 +45,7 @@ class FusedObjects(Painted):
 
     def paint(self, window: np.ndarray, corner: Corner) -> None:
         """See ``Painted``."""
-        _apply(window, *corner, self._planes, self._table, self._values)
+        by_layers(lambda part, at: _apply(part, *at, self._planes, self._table, self._values), window, corner)
 
 
 def _table_size(rows: int) -> int:

@@ -1,14 +1,19 @@
 """Label volumes that are painted when they are read, and never held as a whole."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from planewise.inference.ahead import in_threads
 from planewise.volumes.labels import label_dtype
+from planewise.volumes.machine import machine_cores
 from planewise.volumes.volume import ReadWhenIndexed
 
 Corner = tuple[int, int, int]
+LEAST_PIXELS = 2**20  # that are worth a thread
 
 
 class Painted(ReadWhenIndexed, ABC):
@@ -40,6 +45,22 @@ class Painted(ReadWhenIndexed, ABC):
         window = np.zeros((len(z), len(y), len(x)), self.dtype)
         self.paint(window, (z.start, y.start, x.start))
         return window[tuple(0 if isinstance(span, int) else slice(None) for span in spans)]
+
+
+def by_layers(paint: Callable[[np.ndarray, Corner], None], window: np.ndarray, corner: Corner) -> None:
+    """Call ``paint`` for some layers at a time of a ``window`` (z, y, x) that begins at ``corner``, in threads.
+
+    ``paint`` takes the layers and their corner; it must release Python's lock.
+    """
+    threads = max(1, min(machine_cores(), len(window), window.size // LEAST_PIXELS))
+    z, y, x = corner
+    ends = np.linspace(0, len(window), threads + 1).astype(int).tolist()
+
+    def paint_part(part: tuple[int, int]) -> None:
+        first, stop = part
+        paint(window[first:stop], (z + first, y, x))
+
+    list(in_threads(paint_part, pairwise(ends), threads))
 
 
 def place_of(window: np.ndarray, corner: Corner) -> tuple[slice, ...]:

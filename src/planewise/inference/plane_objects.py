@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from planewise.inference.painted import Corner, Painted
+from planewise.inference.painted import Corner, Painted, by_layers
 from planewise.volumes.slices import AXIS, Plane
 
 
@@ -36,7 +36,7 @@ class PlaneObjects(Painted):
 
     def paint(self, window: np.ndarray, corner: Corner) -> None:
         """See ``Painted``."""
-        _paint(window, *corner, self.for_kernels())
+        by_layers(lambda part, at: _paint(part, *at, self.for_kernels()), window, corner)
 
     def for_kernels(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return (axis of the slices, row_starts, start, stop, label): what ``paint_layer`` takes."""

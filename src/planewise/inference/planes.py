@@ -17,7 +17,7 @@ from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.weights import inference_network, outputs_of
 from planewise.volumes.geometry import pixel_sides_nm, sharp_planes
-from planewise.volumes.slices import AXIS, PLANES, Plane, as_stack, pad_to_factor, shrink
+from planewise.volumes.slices import AXIS, PLANES, Plane, in_batches, pad_to_factor, shrink
 from planewise.volumes.tilt import stack_note
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
@@ -66,11 +66,10 @@ class NetworkPredictor:
         device = next(self.network.parameters()).device
         steps = 2 + downsampling.bit_length() - 1  # each doubles the resolution of the quarter grid
         extent = tuple(-(-side // downsampling) for side in shape)
-        seen = images[:, : extent[0], : extent[1]].reshape(len(images), -1)
-        shows = seen.min(axis=1) < seen.max(axis=1)
+        shows = np.array([_varies(image[: extent[0], : extent[1]]) for image in images])
         outputs: dict[str, np.ndarray] = {}
         if shows.any():
-            x = torch.from_numpy(images[shows][:, None]).to(device)
+            x = torch.from_numpy((images if shows.all() else images[shows])[:, None]).to(device)
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.half):
                 outputs = {name: tensor.cpu().numpy() for name, tensor in self.network(x, steps, False).items()}
         place, channels = np.cumsum(shows) - 1, outputs_of(self.network.state_dict())
@@ -120,6 +119,11 @@ def predict_batch(predictor: NetworkPredictor, slices: np.ndarray, options: Slic
     return predictor.outputs(prepared(slices, options), slices.shape[1:], options.downsampling)
 
 
+def _varies(image: np.ndarray) -> bool:
+    """Whether the pixels of ``image`` (H, W) differ; rows are compared only up to the first that shows it."""
+    return any(bool((row != image[0, 0]).any()) for row in image)
+
+
 def _of_one(logits: np.ndarray) -> np.ndarray:
     """Return the logits (K, H, W) of one slice as ``SliceOutputs`` has them: those of one class without their axis."""
     return logits[0] if len(logits) == 1 else logits
@@ -155,9 +159,7 @@ def plane_outputs(
     Logits come back at full resolution. Slices are predicted while earlier ones are used. ``advance`` is called with
     the slices done.
     """
-    stack = as_stack(voxels, plane)
-    batches = (stack[start : start + batch_size] for start in range(0, len(stack), batch_size))
-    for outputs in ahead(predictor.predict(batches, options), BATCHES_AHEAD):
+    for outputs in ahead(predictor.predict(in_batches(voxels, plane, batch_size), options), BATCHES_AHEAD):
         yield from outputs
         advance(len(outputs))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from plane_labels import plane_of
-from planewise.inference.combinations import LABEL_BITS, check_number, count_combinations, join_tables, unpack
+from planewise.inference.combinations import LABEL_BITS, check_number, count_combinations, unpack
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def planes():
 
 
 def test_voxels_and_boxes_by_hand(planes):
-    table = count_combinations(planes, 0, 3)
+    table = count_combinations(planes)
     assert unpack(table.keys, 2).tolist() == [[1, 0], [2, 0], [0, 3], [1, 3]]
     assert table.counts.tolist() == [18, 2, 10 + 20, 10]
     assert table.boxes.tolist() == [
@@ -26,9 +26,9 @@ def test_voxels_and_boxes_by_hand(planes):
     ]
 
 
-def test_the_tables_of_parts_are_that_of_the_whole(planes):
-    whole = count_combinations(planes, 0, 3)
-    joined = join_tables([count_combinations(planes, z, z + 1) for z in range(3)])
+@pytest.mark.parametrize("threads", [2, 3, 50])
+def test_parts_that_are_counted_at_the_same_time_are_the_whole(planes, threads):
+    whole, joined = count_combinations(planes), count_combinations(planes, threads)
     assert all(np.array_equal(value, vars(joined)[name]) for name, value in vars(whole).items())
 
 

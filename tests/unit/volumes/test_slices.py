@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from planewise.volumes.slices import PLANES, as_stack, crop, from_stack, pad_to_factor, shrink
+from planewise.volumes import slices
+from planewise.volumes.slices import PLANES, as_stack, crop, from_stack, in_batches, pad_to_factor, shrink
 
 CODED = np.arange(4 * 5 * 6).reshape(4, 5, 6)
 
@@ -15,6 +16,19 @@ def test_slices_of_each_plane():
 @pytest.mark.parametrize("plane", PLANES)
 def test_a_stack_goes_back_to_its_volume(plane):
     assert np.array_equal(from_stack(as_stack(CODED, plane), plane), CODED)
+
+
+@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("size", [1, 4, 7])
+@pytest.mark.parametrize("room", [0, 200, 2**26])  # for few slices, some batches of them, or all
+def test_batches_are_the_slices_in_order(monkeypatch, plane, size, room):
+    monkeypatch.setattr(slices, "TURNED_BYTES", room)
+    volume = np.arange(11 * 6 * 13, dtype=np.uint16).reshape(11, 6, 13)
+    stack = as_stack(volume, plane)
+    batches = list(in_batches(volume, plane, size))
+    assert [len(batch) for batch in batches] == [len(stack[i : i + size]) for i in range(0, len(stack), size)]
+    assert all(batch.flags.c_contiguous for batch in batches)
+    assert np.array_equal(np.concatenate(batches), stack)
 
 
 @pytest.mark.parametrize("factor", [1, 4, 16])

@@ -168,9 +168,8 @@ def predict_case(
     if (need.network if streamed else need.total) > machine_memory():
         say(f"WARNING: {name}: that is more memory than there is; a smaller --batch_size takes less for the network")
     if streamed:
-        return segment_out_of_core(
-            case, slices, results, ThisProcess(lambda device: predictor), options, made_with, name
-        )
+        with ThisProcess(lambda device: predictor) as workers:
+            return segment_out_of_core(case, slices, results, workers, options, made_with, name)
     return segment_into_files(name, case, slices, results, predictor, options)
 
 

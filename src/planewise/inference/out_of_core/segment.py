@@ -37,12 +37,15 @@ from planewise.inference.out_of_core.tasks import (
     no_slices,
     plane_count,
     predict_slab,
+    read_slab,
 )
 from planewise.inference.panoptic_result import joined_votes
 from planewise.inference.votes import ObjectVotes
 from planewise.volumes.formats.ome_zarr import Index, add_pyramid, blocks
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
+
+BESIDE = 1  # slabs or blocks that this process's threads finish while the next is worked on; see ``plan_slabs``
 
 
 def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, int], None]) -> int:
@@ -54,11 +57,12 @@ def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, i
     with what is going on and how many slices, or blocks, of it are done. What was finished before is not done again.
     """
     parts = job.parts()
+    linked: list[Any] = []
     for plane in job.axes:
         if not all(lookup_file(part, plane).exists() for part in parts):
-            _segment_plane(job, plane, workers, advance)
-            for part in parts:
-                link_plane(part, plane)
+            finished = _segment_plane(job, plane, workers, advance)
+            linked += [workers.submit(link_plane, part, plane, *finished) for part in parts]
+    workers.wait(linked, 0)
     all_blocks = list(blocks(job.shape, job.block))
     for part in parts:
         of_planes = {part.plane_store(plane): plane_count(part, plane) for plane in job.axes}
@@ -142,13 +146,13 @@ def _each_block(
     waiting: list[Any] = []
     for block, before in zip(all_blocks, done):
         if not before:
-            waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size)
+            waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size or BESIDE)
         advance(what, 1)
     workers.wait(waiting, 0)
 
 
-def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[[str, int], None]) -> None:
-    """Find the components of every slab of a plane.
+def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[[str, int], None]) -> list[Any]:
+    """Have the components of every slab of a plane found; return what to wait for.
 
     A slab's median needs filtered slices of the slab before and plain ones of the slab after; both are handed on.
     """
@@ -156,12 +160,18 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
     last_written = job.parts()[-1]
     done = {start: slab_file(last_written, plane, start).exists() for start in starts}
     outputs: dict[int, Any] = {}
+    reading: dict[int, Any] = {}
     waiting: list[Any] = []
+    all_finished: list[Any] = []
     before = workers.submit(no_slices)
 
     def outputs_of(start: int) -> Any:
         if start not in outputs:
-            outputs[start] = workers.submit_loaded(predict_slab, job, plane, start)
+            if workers.size == 0:  # threads read a slab ahead; other processes read for themselves
+                for each in (start, start + job.slabs[plane]):
+                    if each in done and not done[each] and each not in reading:
+                        reading[each] = workers.submit(read_slab, job, plane, each)
+            outputs[start] = workers.submit_loaded(predict_slab, job, plane, start, reading.pop(start, None))
         return outputs[start]
 
     for start, following in zip(starts, [*starts[1:], None]):
@@ -177,8 +187,9 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
             filtered = workers.submit(filter_outputs, job, plane, start, outputs_of(start), before, after)
             before = workers.submit(last_of, filtered, before, job.grouping.median_kernel // 2)
             finished = workers.submit(finish_slab, job, plane, start, outputs_of(start), filtered, before)
-            waiting = workers.wait([*waiting, finished], workers.size)
+            all_finished.append(finished)
+            waiting = workers.wait([*waiting, finished], workers.size or BESIDE)
             del outputs[start], filtered, finished
         slab = job.slab(plane, start)
         advance(plane, slab.stop - slab.start)
-    workers.wait(waiting, 0)
+    return all_finished

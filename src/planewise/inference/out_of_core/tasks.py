@@ -39,14 +39,26 @@ from planewise.inference.planes import SlicePredictor, plane_outputs
 from planewise.inference.runs import Runs
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats.ome_zarr import Index, fill_block, open_to_fill
+from planewise.volumes.machine import machine_cores
 from planewise.volumes.slices import AXIS, Plane, as_stack
 
 
-def predict_slab(predictor: SlicePredictor, job: Job, plane: Plane, start: int) -> SlabOutputs:
-    """Return what ``predictor`` says of the slab of ``plane`` that begins with slice ``start``."""
+def read_slab(job: Job, plane: Plane, start: int) -> np.ndarray:
+    """Return the voxels (z, y, x) of the slab of ``plane`` that begins with slice ``start``."""
     slab, axis = job.slab(plane, start), AXIS[plane]
     index = tuple(slab if i == axis else slice(None) for i in range(3))
-    voxels = read_voxels(open_volume(job.source, job.channel), job.source, index)
+    return read_voxels(open_volume(job.source, job.channel), job.source, index)
+
+
+def predict_slab(
+    predictor: SlicePredictor, job: Job, plane: Plane, start: int, voxels: np.ndarray | None = None
+) -> SlabOutputs:
+    """Return what ``predictor`` says of the slab of ``plane`` that begins with slice ``start``.
+
+    ``voxels``: its voxels, if they have been read.
+    """
+    if voxels is None:
+        voxels = read_slab(job, plane, start)
     height, width = as_stack(voxels, plane).shape[1:]
     outputs = plane_outputs(predictor, voxels, plane, job.slices, job.batch_size, lambda count: None)
     return slab_outputs(outputs, height, width, job.grouping)
@@ -111,8 +123,11 @@ def last_slices(job: Job, plane: Plane, start: int) -> np.ndarray:
     return np.load(slab_file(job.parts()[0], plane, start))["filtered"]
 
 
-def link_plane(job: Job, plane: Plane) -> None:
-    """Link a plane's components and write the label of each, slab by slab."""
+def link_plane(job: Job, plane: Plane, *finished: None) -> None:
+    """Link a plane's components and write the label of each, slab by slab.
+
+    ``finished``: what ``finish_slab`` returned for slabs of the plane, which may be awaited so.
+    """
     slabs = []
     for start in job.starts(plane):
         stored = arrays(slab_file(job, plane, start))
@@ -134,7 +149,7 @@ def label_block(job: Job, block: Index) -> None:
     planes = [_plane_objects(job, plane, block) for plane in job.axes]
     for objects in planes:
         fill_block(open_to_fill(job.plane_store(objects.plane)), block, objects[...])
-    table = count_combinations(planes, 0, planes[0].shape[0])
+    table = count_combinations(planes, machine_cores())
     corner = np.array([part.start for part in block])
     save(count_file(job, block), keys=table.keys, counts=table.counts, boxes=table.boxes + np.tile(corner, 2))
 

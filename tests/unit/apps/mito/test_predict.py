@@ -168,7 +168,7 @@ def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch)
     task = segment.predict_slab
     monkeypatch.setattr(segment, "predict_slab", lambda *given: predicted.append(given[2:]) or task(*given))
     predict(tmp_path / name, tmp_path / "out", LITTLE)
-    assert ("xy", 0) not in predicted
+    assert ("xy", 0) not in [slab[:2] for slab in predicted]
     assert predicted
     assert names(tmp_path / "out") == names(tmp_path / "memory")
     for result in volumes_in(tmp_path / "out"):

@@ -101,10 +101,10 @@ def test_slabs_are_a_chunk_thick_where_they_fit_and_whole_batches():
     shape = (1000, 2000, 3000)
     assert plan_slabs(shape, 128, 0, 4, 10**11, 1) == 128
     assert plan_slabs(shape, 100, 0, 8, 10**11, 1) == 200
-    assert plan_slabs(shape, 128, 0, 4, 60 * 3 * 6_000_000, 1) == 60
-    assert plan_slabs(shape, 128, 1, 4, 10**9, 1) == 108
+    assert plan_slabs(shape, 128, 0, 4, 60 * 4 * 6_000_000, 1) == 60
+    assert plan_slabs(shape, 128, 1, 4, 10**9, 1) == 80
     assert plan_slabs(shape, 2, 0, 1, 10**11, 3) == 3  # the median needs as many of a neighbour
-    with pytest.raises(PlanewiseError, match=r"--memory: 4 slices of 6000000 pixels need 0\.072 GB"):
+    with pytest.raises(PlanewiseError, match=r"--memory: 4 slices of 6000000 pixels need 0\.096 GB"):
         plan_slabs(shape, 128, 0, 4, 50_000_000, 1)
 
 
