@@ -1,6 +1,8 @@
 """One interface, three ways: what holds of all of them, and what each does when its workers are lost."""
 
 import os
+import threading
+import time
 from contextlib import ExitStack
 
 import numpy as np
@@ -52,6 +54,27 @@ def test_here():
         assert workers.size == 0
         check_all_holds(workers, None)
         check_slices_are_shared(workers)
+
+
+def test_here_what_needs_nothing_loaded_is_done_in_threads_beside_the_rest():
+    finished, go_on = [], threading.Event()
+
+    def late():
+        go_on.wait(10)
+        time.sleep(0.05)
+        finished.append(threading.current_thread())
+
+    with ThisProcess(Adder) as workers:
+        beside = workers.submit(late)
+        caller = workers.result(workers.submit_loaded(lambda loaded: threading.current_thread()))
+        assert caller is threading.current_thread()
+        assert not finished
+        failing = workers.submit_loaded(fail, "a")
+        go_on.set()
+        with pytest.raises(PlanewiseError, match="a cannot be read"):
+            workers.wait([beside, failing], 1)
+        assert len(finished) == 1  # nobody writes any more
+        assert finished[0] is not caller
 
 
 def test_processes():

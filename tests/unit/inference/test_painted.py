@@ -3,6 +3,7 @@ import pytest
 
 from perfect_network import perfect_outputs
 from planewise.data.phantom import em_phantom
+from planewise.inference import painted
 from planewise.inference.consensus import FusionOptions, consensus
 from planewise.inference.gathering import GroupingOptions, gather_classes
 from planewise.volumes.slices import PLANES
@@ -39,6 +40,16 @@ def test_a_window_is_that_part_of_the_whole(objects, window):
     whole = objects[...]
     assert np.array_equal(objects[window], whole[window])
     assert objects[window].shape == whole[window].shape
+
+
+@pytest.mark.parametrize("cores", [3, 50])
+def test_layers_that_are_painted_at_the_same_time_are_those_of_one_thread(objects, monkeypatch, cores):
+    whole = objects[...]
+    monkeypatch.setattr(painted, "LEAST_PIXELS", 1)
+    monkeypatch.setattr(painted, "machine_cores", lambda: cores)
+    assert np.array_equal(objects[...], whole)
+    for window in WINDOWS:
+        assert np.array_equal(objects[window], whole[window])
 
 
 def test_labels_are_one_to_the_number_of_objects_in_the_smallest_type(objects):

@@ -23,7 +23,7 @@ LAYOUT = 3  # of the work folder
 RUN = "run.json"  # in it: the run's identity
 LOCK = "lock"  # in it: locked by the process that works there
 BYTES_A_SLAB_VOXEL = 4  # two slabs' bits and offsets, the one that is predicted and the one that is read, runs
-BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result
+BYTES_A_BLOCK_VOXEL = 24  # of two blocks: the planes' runs, a plane's labels or the result, and what it is stored as
 
 
 @dataclass(frozen=True)

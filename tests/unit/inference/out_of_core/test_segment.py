@@ -79,6 +79,21 @@ def test_the_result_is_that_of_memory_voxel_for_voxel(tmp_path, labels, in_memor
         assert np.array_equal(open_volume(job.plane_store(plane.plane)).read(), plane[...])
 
 
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("cores", [1, 5])
+def test_any_number_of_cores_gives_the_same(tmp_path, labels, in_memory, monkeypatch, cores):
+    for module in ("executor", "painted", "out_of_core.tasks"):
+        monkeypatch.setattr(f"planewise.inference.{module}.machine_cores", lambda: cores)
+    monkeypatch.setattr("planewise.inference.painted.LEAST_PIXELS", 1)
+    grouping = GroupingOptions(min_size=100, min_extent=3)
+    planes, expected = in_memory(grouping)
+    job = job_of(tmp_path, labels, grouping, dict.fromkeys(("xy", "xz", "yz"), 12), 4, (32, 64, 32))
+    assert run(job) == expected.max()
+    assert np.array_equal(open_volume(job.final_store()).read(), expected)
+    for plane in planes:
+        assert np.array_equal(open_volume(job.plane_store(plane.plane)).read(), plane[...])
+
+
 @pytest.mark.parametrize(("axes", "vote"), [(("xz",), 1), (("xy", "yz"), 1)])
 @pytest.mark.usefixtures("small_chunks")
 def test_fewer_planes(tmp_path, labels, in_memory, axes, vote):
