@@ -14,7 +14,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.metrics import METRICS, UNITS, base_of
-from planewise.evaluation.pairs import Pair, pair_files, with_labels
+from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.result import OBJECTS, Benchmark, Comparison
 from planewise.evaluation.standings import Standing, mean_in
@@ -94,9 +94,18 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             predictions[name] = path
     labels, instances = labels_above(truth), truth.name == "instancesTs"
     classes = {} if instances else class_names(labels, label_volumes_in(truth))
+    if not any(label_volumes_in(path) for path in predictions.values()):
+        raise PlanewiseError(
+            f"{folder}: has no predictions; they are expected in {PREDICTED}{{method}}, or give --method"
+            + "".join(f"; {path} holds no volumes" for path in predictions.values())
+        )
+    paired = {
+        path: pair_files(path, truth, predictions.values(), options.ignore_geometry) for path in predictions.values()
+    }
+    refuse_nothing_paired(paired, truth)
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
-        pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
+        pairs = paired[path]
         methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
         if (path / CLASSES).is_dir():
             say(
@@ -105,11 +114,6 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             )
         if path.is_relative_to(folder):  # a folder shared by all datasets also holds the cases of the others
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
-    if not any(label_volumes_in(path) for path in predictions.values()):
-        raise PlanewiseError(
-            f"{folder}: has no predictions; they are expected in {PREDICTED}{{method}}, or give --method"
-            + "".join(f"; {path} holds no volumes" for path in predictions.values())
-        )
     if any(pair.ignored for pairs in methods.values() for pair in pairs):
         say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}

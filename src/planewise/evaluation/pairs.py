@@ -1,6 +1,6 @@
 """The cases of a comparison: the files of a truth and of a prediction, paired by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,8 @@ from planewise.volumes.formats import ending_of
 
 OK = "ok"
 MISSING = "prediction missing: counted as an empty prediction"
+NO_TRUTH = "no truth "  # and the file that is missing
+LISTED = 3  # files in a message
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,32 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
     return marked
 
 
+def refuse_nothing_paired(pairs: Mapping[Path, list[Pair]], truths: Path) -> None:
+    """Raise PlanewiseError if no case has both a truth and a prediction in any of the folders, the keys of ``pairs``.
+
+    Every case would be scored as an empty prediction, and such scores would replace those of the right folder.
+    """
+    several = [pair for of_folder in pairs.values() for pair in of_folder]
+    if any(pair.prediction is not None and not pair.problem.startswith(NO_TRUTH) for pair in several):
+        return
+    there = _named(pair.truth for pair in several)
+    given = "; ".join(
+        f"{folder} holds {_named(pair.prediction for pair in of_folder)}" for folder, of_folder in pairs.items()
+    )
+    raise PlanewiseError(
+        f"no prediction has the name of a truth: {given}; {truths} holds {there}. Nothing is scored or written: give "
+        "the folder with the predictions of these cases, or name each prediction like its truth, {case}.* or "
+        "{case}_pred.*"
+    )
+
+
+def _named(paths: Iterable[Path | None]) -> str:
+    """Return the names of a few of the files, and the number of the others."""
+    names = sorted({path.name for path in paths if path is not None})
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more if names else "no label volumes"
+
+
 def pair_files(
     predictions: Path, truths: Path, beside: Iterable[Path] = (), ignore_geometry: bool = False
 ) -> list[Pair]:
@@ -110,10 +138,10 @@ def pair_files(
             continue
         several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
         problem = ""
-        if several:
+        if not truth:
+            problem = f"{NO_TRUTH}{truths / case}.*"
+        elif several:
             problem = several_files(case, several)
-        elif not truth:
-            problem = f"no truth {truths / case}.*"
         the_truth = truth[0] if len(truth) == 1 else None
         pairs.append(Pair(case, next(iter(prediction), None), the_truth, problem, ignore_geometry))
     return pairs

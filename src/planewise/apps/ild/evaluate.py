@@ -12,7 +12,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.class_evaluation import evaluate_presence
 from planewise.evaluation.classes import class_names, without_classes
 from planewise.evaluation.comparison import compare
-from planewise.evaluation.pairs import Pair, pair_files, with_labels
+from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.presence import presence_file
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.evaluation.result import Benchmark, Comparison
@@ -77,6 +77,8 @@ def evaluate_ild(options: IldEvaluate) -> int:
 def _pairs(options: IldEvaluate, predictions: list[Path], labels: LabelDefinition) -> dict[Path, list[Pair]]:
     """Return the cases of each folder beside their truth; with --predicted_only, those that are predicted."""
     pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
+    for path, paired in pairs.items():
+        refuse_nothing_paired({path: paired}, options.truth)
     pairs = {path: with_labels(paired, labels, instances=False) for path, paired in pairs.items()}
     return _predicted(pairs) if options.predicted_only else pairs
 
@@ -88,8 +90,6 @@ def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
     if without:
         listed = ", ".join(sorted(without)[:5]) + (" ..." if len(without) > 5 else "")
         say(f"{len(without)} true cases have no prediction, and are not scored: {listed}")
-    if not predicted:
-        raise PlanewiseError(f"{next(iter(pairs))}: holds no prediction of any case")
     return {path: [pair for pair in of_folder if pair.case in predicted] for path, of_folder in pairs.items()}
 
 

@@ -1,0 +1,76 @@
+"""Which files are scored against each other, as a user gives them, and what is refused before anything is written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from planewise.cli import run
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
+
+IDS = np.zeros((4, 8, 8), np.uint8)
+IDS[:, :4, :4], IDS[:, 5:, 5:] = 1, 2
+
+
+def write(path, voxels=IDS):
+    write_labels(path, Volume(voxels, unit="mm"))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Two cases with instances and classes, and right predictions of both."""
+    for case in ("c", "d"):
+        write(tmp_path / "instancesTs" / f"{case}.nii.gz")
+        write(tmp_path / "labelsTs" / f"{case}.nii.gz", IDS > 0)
+        write(tmp_path / "imagesTs_p" / f"{case}.nii.gz")
+        write(tmp_path / "segs" / f"{case}.nii.gz", IDS > 0)
+    describe(tmp_path, {"background": 0, "mito": 1})
+    return tmp_path
+
+
+def describe(folder, labels):
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+
+
+COMMANDS = pytest.mark.parametrize(
+    ("command", "predictions"),
+    [
+        (("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), "imagesTs_p"),
+        (("ild", "evaluate", "{}/segs", "{}/labelsTs"), "segs"),
+        (("compare", "{}"), "imagesTs_p"),
+    ],
+    ids=["mito", "ild", "compare"],
+)
+
+
+def scored(command, dataset):
+    return run([*(part.format(dataset) for part in command), "--output", str(dataset / "scores")])
+
+
+@COMMANDS
+@pytest.mark.parametrize("names", [("e", "f"), ()])
+def test_where_no_name_fits_nothing_is_replaced_by_zeros(dataset, capsys, command, predictions, names):
+    assert scored(command, dataset) == 0
+    before = {path: path.read_bytes() for path in (dataset / "scores").iterdir()}
+    folder = dataset / predictions
+    (folder / "c.nii.gz").unlink()
+    (folder / "d.nii.gz").unlink()
+    for name in names:
+        write(folder / f"{name}.nii.gz")
+    capsys.readouterr()
+    assert scored(command, dataset) == 2
+    said = capsys.readouterr().err
+    assert str(folder) in said
+    if names:
+        assert f"no prediction has the name of a truth: {folder} holds e.nii.gz, f.nii.gz; {dataset}/" in said
+        assert "holds c.nii.gz, d.nii.gz. Nothing is scored or written: give the folder with the predictions" in said
+    assert {path: path.read_bytes() for path in (dataset / "scores").iterdir()} == before
+
+
+def test_a_folder_beside_others_that_fits_nothing_is_refused_too(dataset, capsys):
+    (dataset / "other").mkdir()
+    folders = [str(dataset / "segs"), str(dataset / "labelsTs"), "--beside", str(dataset / "other")]
+    assert run(["ild", "evaluate", *folders]) == 2
+    assert f"{dataset}/other holds no label volumes" in capsys.readouterr().err
+    assert not (dataset / "segs" / "evaluation").exists()
