@@ -255,9 +255,9 @@ def holds_instances(truth: Path) -> bool:
 def semantic_beside(instances: Path, case: str) -> Path | None:
     """Return the semantic labels of a case whose instances are in the file ``instances``: labelsTr beside instancesTr.
 
-    None if there is no such folder. Raises PlanewiseError if the folder lacks the case.
+    None if there is no such folder. Raises PlanewiseError, naming the missing file, if the folder lacks the case.
     """
     folder = instances.parent.with_name(instances.parent.name.replace("instances", "labels", 1))
     if folder == instances.parent or not folder.is_dir():
         return None
-    return file_of_case(case, folder, "label volume, which holds the ignore label,")
+    return file_of_case(case, folder, "label volume beside its instances, for the classes and the ignore label,")

@@ -116,7 +116,7 @@ def _score_case(benchmark: Benchmark, case: str, tolerance: Tolerance | None, co
     scored.stored = None if truth is None else truth.stored
     for method, pair in pairs.items():
         if truth is None:
-            scored.results += _unscored(benchmark, method, pair, pair.problem or reason)
+            scored.results += _unscored(benchmark, method, pair, pair.truth_problem or pair.problem or reason)
         else:
             _score_method(scored, method, pair, truth, tolerance, kept)
     if note:

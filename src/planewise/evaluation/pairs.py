@@ -19,6 +19,7 @@ from planewise.data.case import (
 from planewise.data.classes import LabelDefinition, semantic_beside
 from planewise.data.panoptic import PanopticClasses
 from planewise.errors import PlanewiseError
+from planewise.progress import say_once
 from planewise.volumes.formats import ending_of
 
 OK = "ok"
@@ -29,7 +30,8 @@ LISTED = 3  # files in a message
 
 @dataclass(frozen=True)
 class Pair:
-    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
+    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so; ``truth_problem``: why
+    its truth cannot be used, so that there is nothing to score any prediction against.
 
     ``ignore_geometry``: match the arrays voxel by voxel, and ignore the geometry in the files. ``semantic``: the truth,
     or the labels beside true instances, whose values must have names, see ``with_labels``; ``ignored``: a label volume,
@@ -45,6 +47,7 @@ class Pair:
     ignored: tuple[Path, int] | None = None
     of_class: "OfClass | None" = None
     semantic: tuple[Path, LabelDefinition] | None = None
+    truth_problem: str = ""
 
 
 class OfClass(NamedTuple):
@@ -62,7 +65,7 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
     ``labels`` do not name is refused: its meaning is unknown, and it would count as background.
 
     Both are given by the semantic truth; for ``instances`` it lies beside them, in labelsTs, and is read only for the
-    ignore label. Without it, all voxels are scored.
+    ignore label. Without that folder all voxels are scored, which is printed; a case that the folder lacks is not.
     """
     if instances and labels.ignore is None:
         return pairs
@@ -74,7 +77,13 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
             semantic = None if path is None or not (labels.classes or labels.regions) else (path, labels)
             marked.append(replace(pair, ignored=ignored, semantic=semantic))
         except PlanewiseError as error:
-            marked.append(replace(pair, problem=pair.problem or str(error)))
+            marked.append(replace(pair, truth_problem=str(error)))
+    whole = [pair.truth for pair in marked if pair.truth and not pair.ignored and not pair.truth_problem]
+    if instances and whole:
+        say_once(
+            f"Instances are scored whole, and nothing is ignored: no folder of labels (labelsTs) beside "
+            f"{whole[0].parent} says where the ignore label {labels.ignore} is"
+        )
     return marked
 
 

@@ -13,6 +13,7 @@ from planewise.evaluation.presence import Slices
 from planewise.evaluation.tolerance import Tolerance
 
 OBJECTS = "objects"  # in the place of a class if the labels are instances
+NEWER = ("of_class", "things", "semantic", "truth_problem")  # fields that earlier results were made without
 PRIMARY = {True: "f1_50", False: "dsc"}  # the metric that ranks methods, for instances and for classes
 
 
@@ -80,7 +81,7 @@ def _facts(pair: Pair) -> dict[str, Any]:
 
 def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:
     """Return fields without the newer ones where they are not set: results that were made before them stay done."""
-    return {name: value for name, value in fields.items() if value or name not in ("of_class", "things", "semantic")}
+    return {name: value for name, value in fields.items() if value or name not in NEWER}
 
 
 @dataclass(frozen=True)

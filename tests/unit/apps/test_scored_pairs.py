@@ -1,11 +1,14 @@
 """Which files are scored against each other, as a user gives them, and what is refused before anything is written."""
 
+import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from planewise.cli import run
+from planewise.report.tables import RESULTS
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
@@ -74,3 +77,48 @@ def test_a_folder_beside_others_that_fits_nothing_is_refused_too(dataset, capsys
     assert run(["ild", "evaluate", *folders]) == 2
     assert f"{dataset}/other holds no label volumes" in capsys.readouterr().err
     assert not (dataset / "segs" / "evaluation").exists()
+
+
+INSTANCES = pytest.mark.parametrize(
+    "command", [("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), ("compare", "{}")]
+)
+
+
+@INSTANCES
+def test_an_ignore_label_that_no_labels_place_is_said_once(dataset, capsys, command):
+    describe(dataset, {"background": 0, "mito": 1, "ignore": 2})
+    shutil.rmtree(dataset / "labelsTs")
+    assert scored(command, dataset) == 0
+    said = capsys.readouterr().err
+    assert said.count("has the ignore label 2, but no folder of labels (labelsTs) lies beside") == 1
+    assert f"beside {dataset}/instancesTs to say where it is: nothing is ignored" in said
+
+
+@pytest.mark.parametrize("things", [(), ("--things", "mito")])
+def test_a_case_that_the_labels_beside_instances_lack_is_not_scored(dataset, capsys, things):
+    describe(dataset, {"background": 0, "mito": 1, "er": 2, "ignore": 3})
+    for case in ("c", "d"):
+        write(dataset / "imagesTs_p" / "classes" / f"{case}.nii.gz", IDS > 0)
+    (dataset / "labelsTs" / "d.nii.gz").unlink()
+    command = ("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs", *things)
+    assert scored(command, dataset) == 1
+    said = "".join(capsys.readouterr().out.split())
+    assert f"{dataset}/instancesTs/d.nii.gz" in said
+    assert f"{dataset}/labelsTs/d.*:ismissing;onelabelvolumebesideitsinstances" in said
+    assert f"{dataset}/imagesTs_p/d.nii.gz" not in said  # the prediction is not to blame
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["case"]: row["voxel_iou"] for row in rows if row.get("class", "mito") == "mito"} == {
+        "c": "1.000000",
+        "d": "",
+    }
+    assert "labelsTs/d.*: is missing" in rows[-1]["status"]
+
+
+def test_compare_does_not_score_a_case_that_the_labels_beside_instances_lack(dataset, capsys):
+    describe(dataset, {"background": 0, "mito": 1, "ignore": 2})
+    (dataset / "labelsTs" / "d.nii.gz").unlink()
+    assert scored(("compare", "{}"), dataset) == 1
+    assert "labelsTs/d.*:ismissing" in "".join(capsys.readouterr().out.split())
+    with (dataset / "scores" / "results.csv").open(newline="") as file:
+        assert {row["case"] for row in csv.DictReader(file) if row["metric"] == "voxel_iou" and row["value"]} == {"c"}

@@ -43,8 +43,14 @@ def not_delivered(benchmarks: list[Benchmark], results: list[Result]) -> list[Pr
     """Return a problem for each case of a method that could not be scored, only once if all classes have the same."""
     pairs = [pair for benchmark in benchmarks for of_method in benchmark.methods.values() for pair in of_method]
     problems = [
-        Problem(str(pair.prediction or pair.truth), result.problem)
+        Problem(_file_of(pair, result), result.problem)
         for pair, result in zip(pairs, results, strict=True)
         if not result.delivered
     ]
     return list(dict.fromkeys(problems))
+
+
+def _file_of(pair: Pair, result: Result) -> str:
+    """Return the file that a problem is of: without any scores, it is the truth that cannot be used."""
+    files = (pair.prediction, pair.truth) if result.scores else (pair.truth, pair.prediction)
+    return str(files[0] or files[1])
