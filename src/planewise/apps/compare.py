@@ -5,6 +5,7 @@ from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import images_beside, label_volumes_in, predictions_beside, truth_of_tests
+from planewise.data.changes import Input
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES
@@ -50,10 +51,11 @@ def compare_methods(options: Compare) -> int:
             raise PlanewiseError(f"--method {method}: no dataset has a folder of that name, and there is no such path")
     benchmarks = [replace(benchmark, patients=_patients(benchmark, options)) for benchmark in benchmarks]
     tolerance = _tolerance(options, benchmarks)
-    made_with = options.model_dump(mode="json", include=TOLERANCES)
+    made_with = {f"--{name}": value for name, value in options.model_dump(mode="json", include=TOLERANCES).items()}
+    files: dict[Path, Input] = {}
     for benchmark in benchmarks:
         made_with |= benchmark.made_with()
-    files = [path for benchmark in benchmarks for path in benchmark.files()]
+        files |= _named_by_dataset(benchmark, len(benchmarks) > 1)
     refuse_folder_of_inputs(files, options.output, "--output")
     derived = Derived.begin(options.output, "compare", made_with, files, FILES)
     if derived.is_done():
@@ -119,6 +121,13 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Benchmark(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
+
+
+def _named_by_dataset(benchmark: Benchmark, several: bool) -> dict[Path, Input]:
+    """Return the files of a dataset; with ``several``, the dataset is part of what a file is."""
+    files = benchmark.files()
+    named = {path: given._replace(what=f"{given.what} in {benchmark.dataset}") for path, given in files.items()}
+    return named if several else files
 
 
 def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from planewise.apps.ild.label_options import IldEvaluate
 from planewise.data.case import images_beside
+from planewise.data.changes import Input
 from planewise.data.classes import LabelDefinition, labels_above
 from planewise.data.derived import Derived
 from planewise.data.patients import patients_or_cases
@@ -41,9 +42,13 @@ def evaluate_ild(options: IldEvaluate) -> int:
     methods = {notes[path] if options.beside else _home(path).name: path for path in predictions}
     benchmark = _benchmark(options, methods, pairs, notes, names)
     refuse_folder_of_inputs(benchmark.files(), folder, "--output")  # pictures are volumes too
-    made_with = benchmark.made_with() | {"tolerance_mm": options.tolerance_mm}
-    presence = [presence_file(_home(path), case) for path in predictions for case in benchmark.cases()]
-    read = [*benchmark.files(), *(path for path in presence if path.exists())]
+    made_with = benchmark.made_with() | {"--tolerance_mm": options.tolerance_mm}
+    presence = {
+        presence_file(_home(path), case): Input(f"the table of slices in {_home(path)}", case)
+        for path in predictions
+        for case in benchmark.cases()
+    }
+    read = benchmark.files() | {path: given for path, given in presence.items() if path.exists()}
     derived = Derived.begin(folder, "ild evaluate", made_with, read, (*FILES, *files_of(len(predictions), names)))
     if derived.is_done():
         say(f"{folder}: done already, from the same files with the same options; to look at: {folder / PAGE}")

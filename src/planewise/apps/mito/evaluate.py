@@ -45,7 +45,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     scored = f"All instances are scored; ignored: {ignored}."
     say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     benchmark = benchmark_of(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
-    derived = Derived.begin(folder, "mito evaluate", benchmark.made_with(), benchmark.files(), (RESULTS, SUMMARY))
+    derived = Derived.begin(folder, "mito evaluate", *made_from([benchmark]), (RESULTS, SUMMARY))
     if derived.is_done():
         say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
         return 0
