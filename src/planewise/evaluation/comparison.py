@@ -25,11 +25,12 @@ from planewise.evaluation.open_pairs import (
 from planewise.evaluation.pair_results import Place, class_results, object_result
 from planewise.evaluation.pairs import Pair
 from planewise.evaluation.result import OBJECTS, Benchmark, CaseErrors, Comparison, Result
-from planewise.evaluation.scale import scale_in, scale_of
+from planewise.evaluation.scale import Scale, scale_in, scale_of
 from planewise.evaluation.tolerance import Tolerance
 from planewise.evaluation.wrong_slices import wrong_voxels
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 
@@ -176,15 +177,15 @@ def _score_opened(
     scored: ScoredCase, method: str, pair: OpenPair, tolerance: Tolerance | None, files: Pair, notes: Sequence[str] = ()
 ) -> None:
     benchmark = scored.benchmark
-    with_spacing = with_spacing_of(pair.truth, benchmark.images.get(scored.case))
-    scale = scale_of(with_spacing) if benchmark.unit is None else scale_in(with_spacing, benchmark.unit)
+    scale, no_distances = _scale(benchmark, pair, files, scored.case)
+    within = None if no_distances else tolerance
     place = _place(benchmark, method, scored.case)
     if len(benchmark.classes) == 1 and benchmark.any_label:  # then all instance ids count as that class
         (value,) = benchmark.classes
         truth = as_one_class(pair.truth, value, benchmark.values or (value,))
         pair = pair._replace(truth=truth, predicted=as_one_class(pair.predicted, value))
     if benchmark.classes:
-        results = class_results(benchmark.classes, place, pair, scale, tolerance)
+        results = class_results(benchmark.classes, place, pair, scale, within)
         right = {(value, value) for value in benchmark.classes}
     else:
         result, right = object_result(place, pair, scale, tolerance)
@@ -195,8 +196,26 @@ def _score_opened(
     errors = (
         [] if tolerance is None else [CaseErrors(benchmark.dataset, method, scored.case, wrong_voxels(pair, right))]
     )
+    notes = [*notes, *([no_distances] if no_distances else [])]
     scored.results += [replace(result, notes=tuple(notes)) for result in results]
     scored.errors += errors
+
+
+def _scale(benchmark: Benchmark, pair: OpenPair, files: Pair, case: str) -> tuple[Scale, str]:
+    """Return the scale of a case, and why there are no distances, if its voxel size must be known and is not.
+
+    The size is that of the truth, else of the image; in a benchmark with a unit, else of the prediction.
+    """
+    with_spacing = with_spacing_of(pair.truth, benchmark.images.get(case))
+    if benchmark.unit is None:
+        return scale_of(with_spacing), ""
+    with_spacing = with_spacing_of(with_spacing, files.prediction)
+    if with_spacing.unit != PIXEL:
+        return scale_in(with_spacing, benchmark.unit), ""
+    return scale_of(with_spacing), (
+        f"{files.truth}: states no voxel size, nor does its prediction, or an image in imagesTs or imagesTr beside it: "
+        f"distances in {benchmark.unit}, surface Dice and volumes stay empty; write the size into one of them"
+    )
 
 
 def _notes_of_ids(result: Result, pair: OpenPair, files: Pair) -> list[str]:

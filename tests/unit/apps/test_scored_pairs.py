@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from planewise.cli import run
+from planewise.report import class_tables
 from planewise.report.tables import RESULTS
+from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
@@ -115,3 +117,28 @@ def test_compare_does_not_score_a_case_that_the_labels_beside_instances_lack(dat
     assert "labelsTs/d.*:ismissing" in "".join(capsys.readouterr().out.split())
     with (dataset / "scores" / "results.csv").open(newline="") as file:
         assert {row["case"] for row in csv.DictReader(file) if row["metric"] == "voxel_iou" and row["value"]} == {"c"}
+
+
+@pytest.mark.parametrize("known_by", [None, "labelsTs", "imagesTs", "segs"])
+def test_without_a_known_voxel_size_there_are_no_distances_in_mm(tmp_path, capsys, known_by):
+    truth = (IDS > 0).astype(np.uint8)
+    predicted = truth.copy()
+    predicted[:, 0] = 0
+    for folder, voxels in (("labelsTs", truth), ("segs", predicted), ("imagesTs", truth * 100)):
+        size = {"spacing": (5.0, 2.0, 2.0), "unit": "mm"} if folder == known_by else {}
+        for case in ("c", "d"):
+            write_volume(tmp_path / folder / f"{case}.tiff", Volume(voxels, **size))
+    describe(tmp_path, {"background": 0, "lesion": 1})
+    command = ["ild", "evaluate", str(tmp_path / "segs"), str(tmp_path / "labelsTs"), "--tolerance_mm", "1"]
+    assert run(command) == 0
+    with (tmp_path / "segs" / "evaluation" / class_tables.RESULTS).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(0.8 < float(row["dsc"]) < 1 for row in rows)
+    in_mm = {(row["hd95_mm"], row["truth_ml"], row["nsd"] == "") for row in rows}
+    assert in_mm == ({("", "", True)} if known_by is None else {("2.000000", "2.000000", False)})
+    said = f"WARNING: {tmp_path}/labelsTs/c.tiff: states no voxel size, nor does its prediction, or an image"
+    assert (said in capsys.readouterr().err) == (known_by is None)
+    assert run(command) == 0
+    again = capsys.readouterr().err
+    assert "done already" in again
+    assert (said in again) == (known_by is None)
