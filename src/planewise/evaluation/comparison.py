@@ -29,7 +29,7 @@ from planewise.evaluation.scale import Scale, scale_in, scale_of
 from planewise.evaluation.tolerance import Tolerance
 from planewise.evaluation.wrong_slices import wrong_voxels
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import open_labels
+from planewise.volumes.labels import count_values, open_labels
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
@@ -145,6 +145,7 @@ def _score_method(
     """Add the results of a method; if it has no readable prediction, they are scored as not delivered."""
     try:
         opened = open_prediction(pair, truth, kept)
+        _refuse_other_values(pair, opened, scored.benchmark)
         notes = _notes(pair, opened, scored.benchmark.images.get(pair.case))
         _score_opened(scored, method, opened, tolerance, pair, notes)
         if pair.prediction is not None:
@@ -158,6 +159,14 @@ def _score_method(
     except (PlanewiseError, MemoryError):  # the truth cannot be read either: there is nothing to score against
         scored.truth = None
         scored.results += _unscored(scored.benchmark, method, pair, reason)
+
+
+def _refuse_other_values(pair: Pair, opened: OpenPair, benchmark: Benchmark) -> None:
+    """Raise PlanewiseError if a prediction of classes holds values, such as ids of objects, that no label names."""
+    if pair.prediction is None or pair.semantic is None or not benchmark.classes or benchmark.takes_any_label:
+        return
+    if unnamed := pair.semantic[1].unnamed_in_prediction(count_values(opened.predicted)):
+        raise PlanewiseError(f"{pair.prediction}: {unnamed}")
 
 
 def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
@@ -180,7 +189,7 @@ def _score_opened(
     scale, no_distances = _scale(benchmark, pair, files, scored.case)
     within = None if no_distances else tolerance
     place = _place(benchmark, method, scored.case)
-    if len(benchmark.classes) == 1 and benchmark.any_label:  # then all instance ids count as that class
+    if benchmark.takes_any_label:  # all instance ids count as that class
         (value,) = benchmark.classes
         truth = as_one_class(pair.truth, value, benchmark.values or (value,))
         pair = pair._replace(truth=truth, predicted=as_one_class(pair.predicted, value))

@@ -43,6 +43,11 @@ class Benchmark:
     any_label: bool = True
     things: str = ""
 
+    @property
+    def takes_any_label(self) -> bool:
+        """Whether all that is predicted counts as the one class; see ``any_label``."""
+        return self.any_label and len(self.classes) == 1
+
     def cases(self) -> list[str]:
         """Return the cases' names, in their order."""
         return list(dict.fromkeys(pair.case for pairs in self.methods.values() for pair in pairs))

@@ -142,3 +142,26 @@ def test_without_a_known_voxel_size_there_are_no_distances_in_mm(tmp_path, capsy
     again = capsys.readouterr().err
     assert "done already" in again
     assert (said in again) == (known_by is None)
+
+
+@pytest.mark.parametrize("command", [("ild", "evaluate", "{}/segs", "{}/labelsTs"), ("compare", "{}")])
+def test_a_prediction_of_ids_is_not_one_of_classes(dataset, capsys, command):
+    shutil.rmtree(dataset / "instancesTs")
+    describe(dataset, {"background": 0, "ggo": 1, "honeycombing": 2, "ignore": 3})
+    for folder in ("segs", "imagesTs_p"):
+        write(dataset / folder / "c.nii.gz", np.where(IDS == 2, 7, IDS * np.uint8(4)))
+    assert scored(command, dataset) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "holds 4, 7 (100 voxels), which no label of dataset.json names; those are ggo (1), honeycombing (2)" in said
+    assert "if these are the ids of objects, planewise mito evaluate scores them" in said
+    with (dataset / "scores" / "results.csv").open(newline="") as file:
+        delivered = {row["case"]: row["value"] for row in csv.DictReader(file) if row["metric"] == "delivered"}
+    assert delivered == {"c": "0", "d": "1"}
+
+
+def test_where_nothing_names_the_classes_it_is_said_what_is_scored(dataset, capsys):
+    (dataset / "dataset.json").unlink()
+    assert run(["ild", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "instancesTs")]) == 0
+    assert (
+        "No dataset.json names the classes: each value in the truth is scored as one, 1, 2" in capsys.readouterr().err
+    )
