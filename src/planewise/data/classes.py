@@ -78,9 +78,9 @@ class LabelDefinition:
             written = f", and has the value {after} in the file" if highest < after else ""
             unknown = f'is named "{IGNORE}": {after} under labels{written}'
         return (
-            f"{self._held(unnamed, counts)}. If it is a class, name it there; {mask}a mistake is corrected in the file; "
-            "if they are the ids of objects, this truth belongs in instancesTr or instancesTs; whatever is unlabelled "
-            f"{unknown}"
+            f"{self._held(unnamed, counts)}. If it is a class, name it there; {mask}a mistake is corrected in the "
+            "file; if they are the ids of objects, this truth belongs in instancesTr or instancesTs; whatever is "
+            f"unlabelled {unknown}"
         )
 
     def unnamed_in_prediction(self, counts: dict[int, int]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from planewise.correction.journal import review_note
 from planewise.data.case import (
     case_name,
     group_by_case,
@@ -17,13 +18,17 @@ from planewise.data.case import (
     without_labels,
 )
 from planewise.data.classes import LabelDefinition, semantic_beside
+from planewise.data.manifest import MANIFEST, manifest_of
 from planewise.data.panoptic import PanopticClasses
+from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
 from planewise.progress import say_once
 from planewise.volumes.formats import ending_of
+from planewise.volumes.slices import PLANES
 
 OK = "ok"
 MISSING = "prediction missing: counted as an empty prediction"
+PREDICTING = ("mito predict", "ild predict")  # commands whose results are predictions
 NO_TRUTH = "no truth "  # and the file that is missing
 LISTED = 3  # files in a message
 
@@ -119,8 +124,9 @@ def pair_files(
     """Return the cases of two folders, or of two files, paired by name; see ``data.case`` for the names.
 
     ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. Files of
-    single planes beside a prediction (``{case}_xy`` ...) are skipped. Raises PlanewiseError if either path is missing,
-    if one is a folder and the other a file, or if there is no truth at all.
+    single planes (``{case}_xy`` ..., or a folder ``xy`` of slices) are no cases. Raises PlanewiseError if either path
+    is missing, if one is a folder and the other a file, if there is no truth at all, or if its manifest says that it
+    was predicted.
     """
     for path in (predictions, truths):
         if not path.exists():
@@ -129,6 +135,7 @@ def pair_files(
     if len(volumes) == 1:
         raise PlanewiseError(f"{predictions} and {truths}: give two volumes or two folders")
     if volumes:
+        _refuse_predicted([truths], truths)
         return [Pair(case_name(truths, labels=True), predictions, truths, ignore_geometry=ignore_geometry)]
     truth_files = label_volumes_in(truths)
     if not truth_files:
@@ -136,14 +143,18 @@ def pair_files(
     for folder in (predictions, *beside):
         if lies_in(folder, ".dcm") and not label_volumes_in(folder):
             raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
+    _refuse_predicted(truth_files, truths)
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
     known = numbered_cases(files, truth_files) | images_beside(truths).keys()
     predicted = group_by_case(label_volumes_in(predictions), known, labels=True)
     true = group_by_case(truth_files, known, labels=True)
     pairs = []
+    of_planes: list[Path] = []
     for case in sorted(predicted.keys() | true.keys()):
         prediction, truth = predicted.get(case, []), true.get(case, [])
-        if not truth and plane_of(case) in predicted:
+        if not (truth and prediction) and (case in PLANES or plane_of(case) in (predicted if prediction else true)):
+            if truth or case in PLANES:  # beside a prediction they are expected
+                of_planes += [*truth, *prediction]
             continue
         several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
         problem = ""
@@ -153,4 +164,26 @@ def pair_files(
             problem = several_files(case, several)
         the_truth = truth[0] if len(truth) == 1 else None
         pairs.append(Pair(case, next(iter(prediction), None), the_truth, problem, ignore_geometry))
+    if of_planes:
+        say_once(f"{of_planes[0].parent}: {_named(of_planes)}: results of single planes, by their names, and no cases")
     return pairs
+
+
+def _refuse_predicted(files: list[Path], truths: Path) -> None:
+    """Raise PlanewiseError if a manifest says that ``files`` of a truth were predicted, and nobody worked on them."""
+    made: dict[Path, str] = {}
+    for path in files:
+        manifest = manifest_of(path)
+        command = "" if manifest is None else str(manifest.made_from.options.get("command"))
+        if manifest is None or command not in PREDICTING:
+            continue
+        before = next(record.outputs[path.name] for record in manifest.cases.values() if path.name in record.outputs)
+        if review_note(path) or fingerprint(path) != before:
+            return
+        made[path] = command
+    if made:
+        raise PlanewiseError(
+            f"{truths}: is given as the truth, and planewise {next(iter(made.values()))} wrote {_named(made)} in it, "
+            f"by the {MANIFEST} there: a prediction is no truth. Give the predictions first and the truth second; to "
+            "score against a prediction all the same, copy its volumes to a folder without that file"
+        )

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.report import class_tables
 from planewise.report.tables import RESULTS
 from planewise.volumes.files import write_volume
@@ -165,3 +167,52 @@ def test_where_nothing_names_the_classes_it_is_said_what_is_scored(dataset, caps
     assert (
         "No dataset.json names the classes: each value in the truth is scored as one, 1, 2" in capsys.readouterr().err
     )
+
+
+def write_manifest_of(folder, command, *names):
+    outputs = {name: fingerprint(folder / name) for name in names}
+    cases = {"c": CaseRecord({"image": "1"}, outputs)}
+    write_manifest(folder / MANIFEST, Manifest(MadeFrom({"command": command}, {}), "m.yaml", cases))
+
+
+@pytest.mark.parametrize(
+    ("command", "predict", "truth"),
+    [
+        (("mito", "evaluate", "{}/instancesTs", "{}/imagesTs_p"), "mito predict", "imagesTs_p"),
+        (("mito", "evaluate", "{}/instancesTs/c.nii.gz", "{}/imagesTs_p/c.nii.gz"), "mito predict", "imagesTs_p"),
+        (("ild", "evaluate", "{}/labelsTs", "{}/segs"), "ild predict", "segs"),
+        (("compare", "{}"), "mito predict", "instancesTs"),
+    ],
+    ids=["mito", "file", "ild", "compare"],
+)
+def test_what_planewise_predicted_is_no_truth(dataset, capsys, command, predict, truth):
+    write_manifest_of(dataset / truth, predict, "c.nii.gz", "d.nii.gz")
+    assert scored(command, dataset) == 2
+    said = capsys.readouterr().err
+    assert f"{dataset}/{truth}" in said
+    assert f"is given as the truth, and planewise {predict} wrote c.nii.gz" in said
+    assert "Give the predictions first and the truth second" in said
+    assert not (dataset / "scores").exists()
+
+
+def test_a_prediction_that_was_corrected_may_be_a_truth(dataset, tmp_path):
+    write_manifest_of(dataset / "instancesTs", "mito predict", "c.nii.gz", "d.nii.gz")
+    table = tmp_path / "actions.csv"
+    table.write_text("case,action,arguments,item\nc,confirm,1 2,\n")
+    assert run(["correct", str(dataset / "instancesTs"), "--actions", str(table)]) == 0
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
+
+
+@pytest.mark.parametrize("folders", [("imagesTs_p", "instancesTs"), ("instancesTs", "imagesTs_p")])
+def test_results_of_single_planes_are_no_cases(dataset, capsys, folders):
+    for plane in ("xy", "xz"):
+        write(dataset / "imagesTs_p" / f"c_{plane}.nii.gz")
+        for z in range(4):
+            write_labels(dataset / "imagesTs_p" / plane / f"z{z}.tif", Volume(IDS[z : z + 1]))
+    predictions, truth = folders
+    assert scored(("mito", "evaluate", f"{{}}/{predictions}", f"{{}}/{truth}"), dataset) == 0
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        assert [row["case"] for row in csv.DictReader(file)] == ["c", "d"]
+    files = "xy, xz" if truth == "instancesTs" else "c_xy.nii.gz, c_xz.nii.gz, xy and 1 more"
+    said = f"{dataset}/imagesTs_p: {files}: results of single planes, by their names, and no cases"
+    assert said in capsys.readouterr().err
