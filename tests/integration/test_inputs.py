@@ -79,6 +79,18 @@ def test_two_files_for_one_case_are_refused_and_the_others_predicted(model, imag
     assert (tmp_path / "out" / "PAT.nii.gz").exists()
 
 
+def test_an_image_that_looks_like_labels_is_said(model, image, tmp_path, capsys):
+    save(tmp_path / "in" / "labels.tif", image % 8)
+    save(tmp_path / "in" / "image.tif", image)
+    assert predict(model, tmp_path / "in", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    doubt = "looks like labels, not like an image: it holds 8 whole numbers, 0 to 7; it is taken as an image all"
+    assert said.count(f"WARNING: {tmp_path}/in/labels.tif: {doubt}") == said.count("looks like labels") == 1
+    save(tmp_path / "few" / "labels.tif", image % 4)
+    assert predict(model, tmp_path / "few", tmp_path / "out2") == 1
+    assert "holds only 4 values, 0 to 3; the range of an image" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_channel_of_a_file(model, image, tmp_path, capsys):
     colours = np.stack([np.zeros_like(image), image, np.zeros_like(image)], axis=-1)
     save(tmp_path / "c" / "v.tif", colours, photometric="rgb")
