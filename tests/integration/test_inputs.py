@@ -214,6 +214,28 @@ def test_a_prediction_whose_axes_run_otherwise_is_said(tmp_path, balls, capsys):
     assert "unusable:scoredasempty" in text
 
 
+def test_a_result_stores_its_axes_otherwise_than_its_image_and_that_is_no_doubt(model, tmp_path, capsys):
+    cube = np.random.default_rng(0).integers(0, 255, (32, 32, 32)).astype(np.uint8)
+    blocks = np.zeros(cube.shape, np.uint8)
+    blocks[4:20, 4:20, 4:20], blocks[4:20, 24:30, 4:20] = 1, 2
+    metadata = {"axes": "XYZ"}
+    save(tmp_path / "images" / "a.tif", cube, metadata=metadata)
+    save(tmp_path / "truth" / "a.tif", blocks, metadata=metadata)
+    image, truth, result = tmp_path / "images" / "a.tif", tmp_path / "truth", tmp_path / "out"
+    assert open_volume(image).stored_axes == "xyz"
+    assert predict(model, image, result) == 0
+    capsys.readouterr()
+    assert run(["mito", "evaluate", str(result), str(truth)]) == 0
+    assert run(["mito", "measure", str(result), "--image", str(image)]) == 0
+    assert "stores its axes" not in capsys.readouterr().err
+    save(tmp_path / "images" / "a.tif", cube)  # the image no longer says so, and the truth still does
+    assert predict(model, image, result, "--overwrite") == 0
+    capsys.readouterr()
+    assert run(["mito", "evaluate", str(result), str(truth)]) == 0
+    said = capsys.readouterr().err
+    assert f"a.tiff was made from {image}, which does not say so, and is read as z, y, x; {truth}/a.tif says" in said
+
+
 def test_compare_another_space_is_scored_as_nothing_predicted(pair, tmp_path, capsys):
     assert run(["compare", str(pair), "--output", str(tmp_path / "a")]) == 1
     assert "--ignore_geometry" in printed(capsys)[0]
