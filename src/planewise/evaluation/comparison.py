@@ -119,7 +119,7 @@ def _score_case(benchmark: Benchmark, case: str, tolerance: Tolerance | None, co
         if truth is None:
             scored.results += _unscored(benchmark, method, pair, pair.truth_problem or pair.problem or reason)
         else:
-            _score_method(scored, method, pair, truth, tolerance, kept)
+            _score_method(scored, method, pair, truth, tolerance, kept, counted)
     if note:
         scored.results = [replace(result, notes=(note, *result.notes)) for result in scored.results]
     return scored
@@ -140,12 +140,18 @@ def _place(benchmark: Benchmark, method: str, case: str) -> Place:
 
 
 def _score_method(
-    scored: ScoredCase, method: str, pair: Pair, truth: Truth, tolerance: Tolerance | None, kept: Kept
+    scored: ScoredCase,
+    method: str,
+    pair: Pair,
+    truth: Truth,
+    tolerance: Tolerance | None,
+    kept: Kept,
+    counted: Counts,
 ) -> None:
     """Add the results of a method; if it has no readable prediction, they are scored as not delivered."""
     try:
         opened = open_prediction(pair, truth, kept)
-        _refuse_other_values(pair, opened, scored.benchmark)
+        _refuse_other_values(pair, opened, scored.benchmark, counted)
         notes = _notes(pair, opened, scored.benchmark.images.get(pair.case))
         _score_opened(scored, method, opened, tolerance, pair, notes)
         if pair.prediction is not None:
@@ -161,11 +167,13 @@ def _score_method(
         scored.results += _unscored(scored.benchmark, method, pair, reason)
 
 
-def _refuse_other_values(pair: Pair, opened: OpenPair, benchmark: Benchmark) -> None:
+def _refuse_other_values(pair: Pair, opened: OpenPair, benchmark: Benchmark, counted: Counts) -> None:
     """Raise PlanewiseError if a prediction of classes holds values, such as ids of objects, that no label names."""
     if pair.prediction is None or pair.semantic is None or not benchmark.classes or benchmark.takes_any_label:
         return
-    if unnamed := pair.semantic[1].unnamed_in_prediction(count_values(opened.predicted)):
+    if pair.prediction not in counted:
+        counted[pair.prediction] = count_values(opened.predicted)
+    if unnamed := pair.semantic[1].unnamed_in_prediction(counted[pair.prediction]):
         raise PlanewiseError(f"{pair.prediction}: {unnamed}")
 
 
