@@ -47,6 +47,38 @@ def test_a_csv_corrects_undo_and_replay(results, tmp_path, balls, capsys):
     assert (results / "a.tiff").read_bytes() == before
 
 
+def test_the_table_of_the_objects_has_those_that_are_left(results, tmp_path, balls, capsys):
+    table = results / "a_objects.csv"
+    rows = {label: f"{label},0.{label}000,{(balls == label).sum()},3,0.9,,,,\r\n" for label in (3, 4, 5)}
+    size = int(np.isin(balls, (1, 2)).sum())
+    header = "label,confidence,voxels,planes,by_all,alone,depth,cut_from,class\r\n"
+    before = header + f"1,0.1000,{size},3,0.9,,,,\r\n" + "".join(rows.values())
+    table.write_text(before, newline="")
+    steps = ("a,split,1 12 12 12 28 12 40,", "a,delete,5,", "a,confirm,3,", "a,merge,3 4,item")
+    assert run(["correct", str(results), "--actions", actions(tmp_path, *steps[:3])]) == 0
+    halves = {label: int((open_volume(results / "a.tiff").read() == label).sum()) for label in (1, 6)}
+    changed = {label: f"{label},,{voxels},,,,,,\r\n" for label, voxels in halves.items()}
+    left = header + changed[1] + rows[3] + rows[4] + changed[6]
+    assert table.read_bytes().decode() == left
+    assert run(["correct", str(results), "--actions", actions(tmp_path, steps[3])]) == 0
+    assert f"\r\n3,,{np.isin(balls, (3, 4)).sum()},,,,,,\r\n6," in table.read_bytes().decode()
+    assert run(["correct", str(results / "a.tiff"), "--undo", "1"]) == 0
+    assert table.read_bytes().decode() == left
+    assert run(["correct", str(results / "a.tiff"), "--undo", "3"]) == 0
+    assert table.read_bytes().decode() == before
+
+
+def test_an_edited_table_of_the_objects_is_kept(results, tmp_path, capsys):
+    table = results / "a_objects.csv"
+    table.write_text("label,confidence\n1,0.9\n3,0.2\n5,0.3\n")
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,5,")]) == 0
+    assert table.read_text() == "label,confidence\n1,0.9\n3,0.2\n"
+    table.write_text("label,confidence,mine\n1,0.9,good\n3,0.2,bad\n")
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,3,")]) == 0
+    assert table.read_text() == "label,confidence,mine\n1,0.9,good\n3,0.2,bad\n"
+    assert f"{table}: was edited after objects were corrected: it is left as it is" in capsys.readouterr().err
+
+
 def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys):
     rows = ("a,delete,3,", "a,delete,99,", "a,delete,4,", "b,delete,3,")
     assert run(["correct", str(results), "--actions", actions(tmp_path, *rows)]) == 1

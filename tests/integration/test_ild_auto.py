@@ -211,7 +211,8 @@ def test_no_disease_is_an_answer(job, eager, tmp_path):
 
 
 def test_what_is_no_chest_is_a_row_and_the_others_are_done(job, eager, tmp_path, capsys):
-    hu, _ = chest_phantom(SHAPE, 5)
+    hu, labels = chest_phantom(SHAPE, 5)
+    write_ct(tmp_path / "in" / "labels_0000.nii.gz", labels.astype(np.uint8))
     abdomen = np.where(hu > -950, 40, hu)
     write_ct(tmp_path / "in" / "abdomen_0000.nii.gz", abdomen)
     write_ct(tmp_path / "in" / "units_0000.nii.gz", ((hu + 1024) // 16).astype(np.uint8))
@@ -219,10 +220,14 @@ def test_what_is_no_chest_is_a_row_and_the_others_are_done(job, eager, tmp_path,
     write_ct(tmp_path / "in" / "slice_0000.nii.gz", hu[4:5], (5.0, 5.0, 5.0))
     (tmp_path / "in" / "torn_0000.nii.gz").write_bytes(b"\x1f\x8b torn")
     assert predict(tmp_path / "in", tmp_path / "out", eager) == 1
-    out = "".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr()
+    doubted = [line for line in printed.err.splitlines() if "looks like labels, not like an image" in line]
+    assert len(doubted) == 1
+    assert "labels_0000.nii.gz" in doubted[0]
+    out = "".join(printed.out.split())
     assert "nolungswerefound" in out
     assert "whichisnotHU" in out
-    assert "3problems" in out
+    assert "4problems" in out
     done = {path.name for path in (tmp_path / "out").glob("*.nii.gz")}
     assert done == {"fine.nii.gz", "slice.nii.gz"}
     assert open_volume(tmp_path / "out" / "slice.nii.gz").shape == (1, *SHAPE[1:])

@@ -79,6 +79,18 @@ def test_two_files_for_one_case_are_refused_and_the_others_predicted(model, imag
     assert (tmp_path / "out" / "PAT.nii.gz").exists()
 
 
+def test_an_image_that_looks_like_labels_is_said(model, image, tmp_path, capsys):
+    save(tmp_path / "in" / "labels.tif", image % 8)
+    save(tmp_path / "in" / "image.tif", image)
+    assert predict(model, tmp_path / "in", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    doubt = "looks like labels, not like an image: it holds 8 whole numbers, 0 to 7; it is taken as an image all"
+    assert said.count(f"WARNING: {tmp_path}/in/labels.tif: {doubt}") == said.count("looks like labels") == 1
+    save(tmp_path / "few" / "labels.tif", image % 4)
+    assert predict(model, tmp_path / "few", tmp_path / "out2") == 1
+    assert "holds only 4 values, 0 to 3; the range of an image" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_channel_of_a_file(model, image, tmp_path, capsys):
     colours = np.stack([np.zeros_like(image), image, np.zeros_like(image)], axis=-1)
     save(tmp_path / "c" / "v.tif", colours, photometric="rgb")
@@ -200,6 +212,28 @@ def test_a_prediction_whose_axes_run_otherwise_is_said(tmp_path, balls, capsys):
     assert "Itsaxesseemtorunx,y,z,withwhichtheshapeswouldagree;nooptiondoesthat" in text
     assert "array.transpose(2,1,0)" in text
     assert "unusable:scoredasempty" in text
+
+
+def test_a_result_stores_its_axes_otherwise_than_its_image_and_that_is_no_doubt(model, tmp_path, capsys):
+    cube = np.random.default_rng(0).integers(0, 255, (32, 32, 32)).astype(np.uint8)
+    blocks = np.zeros(cube.shape, np.uint8)
+    blocks[4:20, 4:20, 4:20], blocks[4:20, 24:30, 4:20] = 1, 2
+    metadata = {"axes": "XYZ"}
+    save(tmp_path / "images" / "a.tif", cube, metadata=metadata)
+    save(tmp_path / "truth" / "a.tif", blocks, metadata=metadata)
+    image, truth, result = tmp_path / "images" / "a.tif", tmp_path / "truth", tmp_path / "out"
+    assert open_volume(image).stored_axes == "xyz"
+    assert predict(model, image, result) == 0
+    capsys.readouterr()
+    assert run(["mito", "evaluate", str(result), str(truth)]) == 0
+    assert run(["mito", "measure", str(result), "--image", str(image)]) == 0
+    assert "stores its axes" not in capsys.readouterr().err
+    save(tmp_path / "images" / "a.tif", cube)  # the image no longer says so, and the truth still does
+    assert predict(model, image, result, "--overwrite") == 0
+    capsys.readouterr()
+    assert run(["mito", "evaluate", str(result), str(truth)]) == 0
+    said = capsys.readouterr().err
+    assert f"a.tiff was made from {image}, which does not say so, and is read as z, y, x; {truth}/a.tif says" in said
 
 
 def test_compare_another_space_is_scored_as_nothing_predicted(pair, tmp_path, capsys):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import images_beside, label_volumes_in, predictions_beside, truth_of_tests
+from planewise.data.changes import Input
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES
@@ -14,7 +15,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.metrics import METRICS, UNITS, base_of
-from planewise.evaluation.pairs import Pair, pair_files, with_labels
+from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.result import OBJECTS, Benchmark, Comparison
 from planewise.evaluation.standings import Standing, mean_in
@@ -50,10 +51,11 @@ def compare_methods(options: Compare) -> int:
             raise PlanewiseError(f"--method {method}: no dataset has a folder of that name, and there is no such path")
     benchmarks = [replace(benchmark, patients=_patients(benchmark, options)) for benchmark in benchmarks]
     tolerance = _tolerance(options, benchmarks)
-    made_with = options.model_dump(mode="json", include=TOLERANCES)
+    made_with = {f"--{name}": value for name, value in options.model_dump(mode="json", include=TOLERANCES).items()}
+    files: dict[Path, Input] = {}
     for benchmark in benchmarks:
         made_with |= benchmark.made_with()
-    files = [path for benchmark in benchmarks for path in benchmark.files()]
+        files |= _named_by_dataset(benchmark, len(benchmarks) > 1)
     refuse_folder_of_inputs(files, options.output, "--output")
     derived = Derived.begin(options.output, "compare", made_with, files, FILES)
     if derived.is_done():
@@ -94,9 +96,18 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             predictions[name] = path
     labels, instances = labels_above(truth), truth.name == "instancesTs"
     classes = {} if instances else class_names(labels, label_volumes_in(truth))
+    if not any(label_volumes_in(path) for path in predictions.values()):
+        raise PlanewiseError(
+            f"{folder}: has no predictions; they are expected in {PREDICTED}{{method}}, or give --method"
+            + "".join(f"; {path} holds no volumes" for path in predictions.values())
+        )
+    paired = {
+        path: pair_files(path, truth, predictions.values(), options.ignore_geometry) for path in predictions.values()
+    }
+    refuse_nothing_paired(paired, truth)
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
-        pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
+        pairs = paired[path]
         methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
         if (path / CLASSES).is_dir():
             say(
@@ -105,16 +116,18 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             )
         if path.is_relative_to(folder):  # a folder shared by all datasets also holds the cases of the others
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
-    if not any(label_volumes_in(path) for path in predictions.values()):
-        raise PlanewiseError(
-            f"{folder}: has no predictions; they are expected in {PREDICTED}{{method}}, or give --method"
-            + "".join(f"; {path} holds no volumes" for path in predictions.values())
-        )
     if any(pair.ignored for pairs in methods.values() for pair in pairs):
         say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Benchmark(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
+
+
+def _named_by_dataset(benchmark: Benchmark, several: bool) -> dict[Path, Input]:
+    """Return the files of a dataset; with ``several``, the dataset is part of what a file is."""
+    files = benchmark.files()
+    named = {path: given._replace(what=f"{given.what} in {benchmark.dataset}") for path, given in files.items()}
+    return named if several else files
 
 
 def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:

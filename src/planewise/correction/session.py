@@ -34,6 +34,7 @@ from planewise.correction.objects import (
     read_objects,
     write_objects,
 )
+from planewise.correction.table import write_objects_left
 from planewise.data.manifest import manifest_of
 from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError, first_line
@@ -150,7 +151,12 @@ class Corrections:
         self._add(Entry(len(self.journal.entries) + 1, "replay", {}))
 
     def save(self) -> None:
-        """Write a file's voxels, if it does not hold them yet; those of a store are there already."""
+        """Write a file's voxels, if it does not hold them yet; those of a store are there already. The table of the
+        objects beside it follows."""
+        self._save_voxels()
+        write_objects_left(self.result, self.folder / KEPT, self.objects, self.actions)
+
+    def _save_voxels(self) -> None:
         changed = [entry.number for entry in self.actions if entry.kept]
         if not isinstance(self.canvas, FileCanvas) or changed == self._in_file:
             return

@@ -283,7 +283,7 @@ def file_of_case(case: str, folder: Path, what: str) -> Path:
     """Return the file of ``case`` in ``folder``; ``what`` names it in the error if there is not exactly one."""
     files = group_by_case(label_volumes_in(folder), {case}, labels=True).get(case, [])
     if not files:
-        raise PlanewiseError(f"{folder}: holds 0 files of case {case}; one {what} is needed")
+        raise PlanewiseError(f"{folder / case}.*: is missing; one {what} is needed")
     if len(files) > 1:
         message = several_files(case, files)
         raise PlanewiseError(f"{folder}: holds {len(files)} files of case {case}; one {what} is needed: {message}")

@@ -60,19 +60,11 @@ class LabelDefinition:
 
         If no class is named, any value may be one. ``counts``: the voxels of each value.
         """
-        named = {name: (value,) for value, name in self.classes.items()} | self.regions
-        if not named:
-            return ""
-        after = 1 + max(value for values in named.values() for value in values)  # nnU-Net: the ignore label alone
-        named |= {} if self.ignore is None else {IGNORE: (self.ignore,)}
-        unnamed = sorted(counts.keys() - set(self.values()) - {0})
+        unnamed = self._without_name(counts)
         if not unnamed:
             return ""
-        listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
-        voxels = sum(counts[value] for value in unnamed)
-        held = f"{voxels:,} voxel" + "s" * (voxels != 1)
-        there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
-        highest = unnamed[-1]
+        used = {*self.classes, *(value for values in self.regions.values() for value in values)}
+        after, highest = 1 + max(used), unnamed[-1]  # nnU-Net: the value after the classes is the ignore label's alone
         mask = ""
         if counts.keys() - {0} == {255} and len(self.classes) == 1:
             ((value, name),) = self.classes.items()
@@ -86,10 +78,32 @@ class LabelDefinition:
             written = f", and has the value {after} in the file" if highest < after else ""
             unknown = f'is named "{IGNORE}": {after} under labels{written}'
         return (
-            f"holds {listed} ({held}), which no label of dataset.json names; those are {there}. If it is a "
-            f"class, name it there; {mask}a mistake is corrected in the file; if they are the ids of objects, this "
-            f"truth belongs in instancesTr or instancesTs; whatever is unlabelled {unknown}"
+            f"{self._held(unnamed, counts)}. If it is a class, name it there; {mask}a mistake is corrected in the "
+            "file; if they are the ids of objects, this truth belongs in instancesTr or instancesTs; whatever is "
+            f"unlabelled {unknown}"
         )
+
+    def unnamed_in_prediction(self, counts: dict[int, int]) -> str:
+        """Return the message about values above 0 in a prediction that no label names; see ``unnamed``."""
+        unnamed = self._without_name(counts)
+        if not unnamed:
+            return ""
+        return (
+            f"{self._held(unnamed, counts)}. A prediction of classes has their values: write those into the file; if "
+            "these are the ids of objects, planewise mito evaluate scores them, against instancesTs"
+        )
+
+    def _without_name(self, counts: dict[int, int]) -> list[int]:
+        return sorted(counts.keys() - set(self.values()) - {0}) if self.classes or self.regions else []
+
+    def _held(self, unnamed: list[int], counts: dict[int, int]) -> str:
+        named = {name: (value,) for value, name in self.classes.items()} | self.regions
+        named |= {} if self.ignore is None else {IGNORE: (self.ignore,)}
+        listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
+        voxels = sum(counts[value] for value in unnamed)
+        held = f"{voxels:,} voxel" + "s" * (voxels != 1)
+        there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
+        return f"holds {listed} ({held}), which no label of dataset.json names; those are {there}"
 
     def class_names(self) -> dict[int, str]:
         """Return the names of the classes by value, ascending. Raises DatasetError if there are regions."""
@@ -255,9 +269,9 @@ def holds_instances(truth: Path) -> bool:
 def semantic_beside(instances: Path, case: str) -> Path | None:
     """Return the semantic labels of a case whose instances are in the file ``instances``: labelsTr beside instancesTr.
 
-    None if there is no such folder. Raises PlanewiseError if the folder lacks the case.
+    None if there is no such folder. Raises PlanewiseError, naming the missing file, if the folder lacks the case.
     """
     folder = instances.parent.with_name(instances.parent.name.replace("instances", "labels", 1))
     if folder == instances.parent or not folder.is_dir():
         return None
-    return file_of_case(case, folder, "label volume, which holds the ignore label,")
+    return file_of_case(case, folder, "label volume beside its instances, for the classes and the ignore label,")

@@ -10,7 +10,7 @@ are made again unasked, with a message on what differs. Edited files, and those 
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from planewise.data.changes import Input, changes
 from planewise.data.manifest import CaseRecord, Manifest, locked, read_manifest, write_manifest
 from planewise.data.preparation import READERS, MadeFrom, fingerprint
 from planewise.data.run import refuse_inputs_as_outputs, remove
@@ -38,26 +39,36 @@ class Derived:
 
     @classmethod
     def begin(
-        cls, folder: Path, command: str, options: dict[str, Any], inputs: Iterable[Path], outputs: Iterable[str]
+        cls,
+        folder: Path,
+        command: str,
+        options: dict[str, Any],
+        inputs: Mapping[Path, Input],
+        outputs: Iterable[str],
     ) -> "Derived":
         """Begin the files that ``command`` derives from ``inputs``; nothing is written yet.
 
-        ``options``: those that determine what is written; ``outputs``: the names of all files that may be written.
+        ``options``: those that determine what is written, and ``inputs``, by the names that messages give them;
+        ``outputs``: the names of all files that may be written.
         Raises PlanewiseError if one of these exists without a manifest that names it, was edited, or is an input; or if
         something must be made and the folder cannot be written.
         """
         sources, names = list(dict.fromkeys(path.resolve() for path in inputs)), list(outputs)
+        files: dict[str, Input] = {}
+        for path, given in inputs.items():
+            files.setdefault(str(path.resolve()), given)
         refuse_inputs_as_outputs(sources, [folder / name for name in names])
         with ThreadPoolExecutor(READERS) as pool:
             made_of = dict(zip(map(str, sources), pool.map(fingerprint, sources), strict=True))
-        stored = json.loads(json.dumps({"version": version("planewise"), **options}, default=_as_text))
+        decided = {"options": {"the version of planewise": version("planewise"), **options}, "files": files}
         manifest = _read_scores(folder)
-        now = CaseRecord(made_of, dict.fromkeys(names, ""), {"options": stored})
+        stored = json.loads(json.dumps(decided, default=_as_text))
+        now = CaseRecord(made_of, dict.fromkeys(names, ""), stored)
         derived = cls(folder, command, now, {} if manifest is None else manifest.cases)
         for name in names:
             derived._refuse_what_is_not_ours(name)
         made = derived._records.get(command)
-        if made is None or derived._differences(made):
+        if made is None or changes(made, now):
             _refuse_unwritable(folder)
         return derived
 
@@ -70,8 +81,8 @@ class Derived:
         record = self._records.get(self.command)
         if record is None:
             return False
-        if differences := self._differences(record):
-            say(f"{self.folder}: holds what was made from something else ({differences}): it is made again")
+        if changed := changes(record, self._now):
+            say(f"{self.folder}: what it holds is made again, since something has changed: {changed}")
             return False
         whole = all(made and (self.folder / name).exists() for name, made in record.outputs.items())
         done = whole and not record.decided.get("problems", True)
@@ -121,10 +132,6 @@ class Derived:
                 f"{path}: was changed after it was made, and is kept: move it away, or give another --output"
             )
 
-    def _differences(self, record: CaseRecord) -> str:
-        now = MadeFrom(self._now.decided["options"], self._now.inputs)
-        return MadeFrom(record.decided.get("options", {}), record.inputs).differences(now)
-
     def _write(self, made: CaseRecord | None = None) -> None:
         """Write the manifest, with the ``made`` record; files of this command no longer count as another command's.
 
@@ -150,7 +157,7 @@ class Derived:
     def _is_mixed(self, records: dict[str, CaseRecord]) -> bool:
         """Whether ``records`` show that another process has meanwhile begun or made what this one has begun."""
         mine = records.get(self.command)
-        if mine is None or self._differences(mine):
+        if mine is None or changes(mine, self._now):
             return True
         others = [record.outputs for command, record in records.items() if command != self.command]
         return any(outputs.get(name) for outputs in others for name in self._now.outputs)
@@ -187,7 +194,9 @@ def _read_scores(folder: Path) -> Manifest | None:
     manifest = read_manifest(folder / SCORES)
     for command, record in ({} if manifest is None else manifest.cases).items():
         notes = record.decided.get("notes", [])
-        if not isinstance(record.decided.get("options", {}), dict) or not isinstance(notes, list):
+        tables = [record.decided.get(name, {}) for name in ("options", "files")]
+        whole = all(isinstance(table, dict) for table in tables) and isinstance(notes, list)
+        if not whole or not all(isinstance(given, list) and len(given) == 2 for given in tables[1].values()):
             raise PlanewiseError(
                 f"{folder / SCORES}: is not a manifest of planewise (what was decided for {command} is no table); move "
                 "it away with the results beside it, or give another folder"

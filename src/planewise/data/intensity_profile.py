@@ -16,6 +16,7 @@ from planewise.data.intensity import QUANTILES, IntensityRange, TrainedIntensiti
 from planewise.data.line_contrast import TILE, Lines, Polarity, line_contrast, polarity_of, tile_corner, tile_places
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import read_voxels
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.labels import slab_starts
 from planewise.volumes.machine import machine_cores
 from planewise.volumes.volume import Volume, slabs
@@ -24,6 +25,8 @@ PADDING_SHARE = 0.004  # a larger share of the lowest or highest value is paddin
 PADDING_GAP = 0.2  # of the used range: many values beyond such a gap are padding too
 SAMPLE = 2**22  # voxels to count, for types with too many values to count every one
 SAMPLE_OF_IMAGE = 2**14
+SAMPLE_OF_VALUES = 2**16  # voxels in which to look for values, if nothing else is measured
+MOST_CLASSES = 8  # whole numbers from 0 on: with so few, a volume may be labels
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class IntensityProfile:
     """The intensities of a volume.
 
     ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, without padding. ``values``: the number of
-    different values, counted up to 3. ``lines``: see ``line_contrast``.
+    different values, counted up to one above ``MOST_CLASSES``. ``lines``: see ``line_contrast``.
     """
 
     dtype: np.dtype
@@ -47,6 +50,10 @@ class IntensityProfile:
     def used(self) -> str:
         """The type and the used range, as text."""
         return f"{self.dtype}, uses {self.low:g} to {self.high:g}"
+
+    def like_labels(self, path: Path) -> str:
+        """Return that the volume at ``path`` looks like labels, to read; "" if it does not."""
+        return _like_labels(path, self.dtype, self.values, self.least, self.most)
 
     def of_range(self, range_: IntensityRange) -> TrainedIntensities:
         """Return the intensities that a model is trained on if it sees this volume in ``range_``."""
@@ -95,7 +102,25 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     low, high = _quantiles(values, amounts)
     lines, polarity = polarity_of(of_tiles)
     different = len(np.union1d(values, [least, most]))
-    return IntensityProfile(dtype, least, most, low, high, min(different, 3), lines, polarity)
+    return IntensityProfile(dtype, least, most, low, high, min(different, MOST_CLASSES + 1), lines, polarity)
+
+
+def like_labels(voxels: np.ndarray, path: Path | Series) -> str:
+    """Return that ``voxels`` look like labels, by a sample of them, to read; "" if they do not."""
+    step = max(1, voxels.size // SAMPLE_OF_VALUES)
+    while math.gcd(step, voxels.shape[-1]) > 1:  # otherwise only a few columns would be seen
+        step += 1
+    values = np.unique(voxels.reshape(-1)[::step])
+    return _like_labels(path, voxels.dtype, len(values), float(values[0]), float(values[-1]))
+
+
+def _like_labels(path: Path | Series, dtype: np.dtype, values: int, least: float, most: float) -> str:
+    if dtype.kind not in "uib" or least < 0 or values > MOST_CLASSES:
+        return ""
+    return (
+        f"WARNING: {path}: looks like labels, not like an image: it holds {values} whole numbers, {least:g} to "
+        f"{most:g}; it is taken as an image all the same"
+    )
 
 
 def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:

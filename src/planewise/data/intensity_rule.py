@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.data.intensity import IntensityRange, TrainedIntensities
-from planewise.data.intensity_profile import IntensityProfile, measure_intensities
+from planewise.data.intensity_profile import MOST_CLASSES, IntensityProfile, measure_intensities
 from planewise.data.line_contrast import Polarity
 from planewise.errors import PlanewiseError
 from planewise.volumes.volume import Volume
@@ -78,10 +78,12 @@ def choose_range(
 
 
 def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
-    """Raise PlanewiseError for a volume without a clear range: constant, of two values, or nearly constant."""
+    """Raise PlanewiseError for a volume without a clear range: constant, of few values, or nearly constant."""
     if profile.values < 3 or profile.low == profile.high:
         what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
         most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"
+        if profile.values <= MOST_CLASSES:
+            most = f"holds only {profile.values} values, {profile.least:g} to {profile.most:g}"
         raise PlanewiseError(
             f"{path}: {what.get(profile.values, most)}; the range of an image cannot be determined from that. Is it a "
             "mask? --intensity LOW HIGH sets black and white"

@@ -193,7 +193,7 @@ def _as_json(options: dict[str, Any]) -> dict[str, Any]:
 def as_written(value: Any) -> str:
     """Return an option's value as people write it: ``none``, ``yes``, ``xy xz yz``."""
     if isinstance(value, list):
-        return " ".join(map(as_written, value))
+        return " ".join(map(as_written, value)) or "none"
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return str(value)

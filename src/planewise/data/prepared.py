@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planewise.data.intensity import refuse_not_finite
+from planewise.data.intensity_profile import like_labels
 from planewise.data.space import laid_on
 from planewise.data.window import apply_window
 from planewise.errors import PlanewiseError
@@ -115,6 +116,8 @@ def as_patient(
         say(f"{case}: {tilt_note(volume)}")
     stored = read_voxels(volume, image)
     refuse_not_finite(stored, image)
+    if doubt := like_labels(stored, image):
+        say(doubt)
     hu = to_canonical(volume.with_voxels(stored))
     labels = None
     if truth is not None and truth_path is not None:

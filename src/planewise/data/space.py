@@ -1,6 +1,7 @@
 """Aligns labels with their image, or a prediction with the truth: by their geometry or, on request, voxel by voxel."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.data.case import Case
+from planewise.data.manifest import manifest_of
 from planewise.errors import PlanewiseError
 from planewise.progress import say, say_once
 from planewise.volumes.files import open_volume
@@ -83,21 +85,39 @@ def _in_another_order(volume: Volume, other: Volume) -> str:
 def _say_other_order(volume: Volume, path: Path, other: Volume, other_path: Path | Series) -> None:
     """Warn if the files state different orders of axes and their shapes cannot show which is wrong.
 
-    A file that states none counts as z, y, x.
+    A file that states none counts as z, y, x. Of a result of planewise, which is always written z, y, x, the file that
+    counts is the image it was made from.
     """
-    orders = [each.stored_axes or "zyx" for each in (volume, other)]
+    if (volume.stored_axes or "zyx") == (other.stored_axes or "zyx"):
+        return
+    stated = [_stated(each, where) for each, where in ((volume, path), (other, other_path))]
+    orders = [axes or "zyx" for axes, _ in stated]
     sides = [[each.shape["zyx".index(axis)] for axis in order] for each, order in zip((volume, other), orders)]
     if orders[0] == orders[1] or sides[0] != sides[1]:
         return
     said = [
-        f"{where} {'says that it stores its axes as' if each.stored_axes else 'does not say so, and is read as'} "
-        f"{', '.join(order)}"
-        for each, where, order in zip((volume, other), (path, other_path), orders)
+        f"{where} {'says that it stores its axes as' if axes else 'does not say so, and is read as'} {', '.join(order)}"
+        for (axes, where), order in zip(stated, orders)
     ]
     say_once(
         f"WARNING: {said[0]}; {said[1]}. Each is read so, and as sides are equal the shapes do not show whether it is "
         "right: look at both with planewise view"
     )
+
+
+def _stated(volume: Volume, path: Path | Series) -> tuple[str, str]:
+    """Return the order of axes that counts for a file, and which file states it, as text."""
+    for image in _made_from(path) if isinstance(path, Path) else ():
+        with suppress(PlanewiseError):  # the image is not there any more, or it is no volume but boxes, or a mask
+            return open_volume(image, 0).stored_axes, f"{path} was made from {image}, which"
+    return volume.stored_axes, str(path)
+
+
+def _made_from(result: Path) -> list[Path]:
+    """Return the files that a manifest says ``result`` was made from; none without a manifest."""
+    manifest = manifest_of(result)
+    records = [] if manifest is None else manifest.cases.values()
+    return [Path(name) for record in records if result.name in record.outputs for name in record.inputs]
 
 
 def filled_around(labels: Volume, path: Path, others: Iterable[tuple[Path, Volume]]) -> Volume:

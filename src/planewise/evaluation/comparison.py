@@ -25,11 +25,12 @@ from planewise.evaluation.open_pairs import (
 from planewise.evaluation.pair_results import Place, class_results, object_result
 from planewise.evaluation.pairs import Pair
 from planewise.evaluation.result import OBJECTS, Benchmark, CaseErrors, Comparison, Result
-from planewise.evaluation.scale import scale_in, scale_of
+from planewise.evaluation.scale import Scale, scale_in, scale_of
 from planewise.evaluation.tolerance import Tolerance
 from planewise.evaluation.wrong_slices import wrong_voxels
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import open_labels
+from planewise.volumes.labels import count_values, open_labels
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 
@@ -116,9 +117,9 @@ def _score_case(benchmark: Benchmark, case: str, tolerance: Tolerance | None, co
     scored.stored = None if truth is None else truth.stored
     for method, pair in pairs.items():
         if truth is None:
-            scored.results += _unscored(benchmark, method, pair, pair.problem or reason)
+            scored.results += _unscored(benchmark, method, pair, pair.truth_problem or pair.problem or reason)
         else:
-            _score_method(scored, method, pair, truth, tolerance, kept)
+            _score_method(scored, method, pair, truth, tolerance, kept, counted)
     if note:
         scored.results = [replace(result, notes=(note, *result.notes)) for result in scored.results]
     return scored
@@ -139,11 +140,18 @@ def _place(benchmark: Benchmark, method: str, case: str) -> Place:
 
 
 def _score_method(
-    scored: ScoredCase, method: str, pair: Pair, truth: Truth, tolerance: Tolerance | None, kept: Kept
+    scored: ScoredCase,
+    method: str,
+    pair: Pair,
+    truth: Truth,
+    tolerance: Tolerance | None,
+    kept: Kept,
+    counted: Counts,
 ) -> None:
     """Add the results of a method; if it has no readable prediction, they are scored as not delivered."""
     try:
         opened = open_prediction(pair, truth, kept)
+        _refuse_other_values(pair, opened, scored.benchmark, counted)
         notes = _notes(pair, opened, scored.benchmark.images.get(pair.case))
         _score_opened(scored, method, opened, tolerance, pair, notes)
         if pair.prediction is not None:
@@ -157,6 +165,16 @@ def _score_method(
     except (PlanewiseError, MemoryError):  # the truth cannot be read either: there is nothing to score against
         scored.truth = None
         scored.results += _unscored(scored.benchmark, method, pair, reason)
+
+
+def _refuse_other_values(pair: Pair, opened: OpenPair, benchmark: Benchmark, counted: Counts) -> None:
+    """Raise PlanewiseError if a prediction of classes holds values, such as ids of objects, that no label names."""
+    if pair.prediction is None or pair.semantic is None or not benchmark.classes or benchmark.takes_any_label:
+        return
+    if pair.prediction not in counted:
+        counted[pair.prediction] = count_values(opened.predicted)
+    if unnamed := pair.semantic[1].unnamed_in_prediction(counted[pair.prediction]):
+        raise PlanewiseError(f"{pair.prediction}: {unnamed}")
 
 
 def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
@@ -176,15 +194,15 @@ def _score_opened(
     scored: ScoredCase, method: str, pair: OpenPair, tolerance: Tolerance | None, files: Pair, notes: Sequence[str] = ()
 ) -> None:
     benchmark = scored.benchmark
-    with_spacing = with_spacing_of(pair.truth, benchmark.images.get(scored.case))
-    scale = scale_of(with_spacing) if benchmark.unit is None else scale_in(with_spacing, benchmark.unit)
+    scale, no_distances = _scale(benchmark, pair, files, scored.case)
+    within = None if no_distances else tolerance
     place = _place(benchmark, method, scored.case)
-    if len(benchmark.classes) == 1 and benchmark.any_label:  # then all instance ids count as that class
+    if benchmark.takes_any_label:  # all instance ids count as that class
         (value,) = benchmark.classes
         truth = as_one_class(pair.truth, value, benchmark.values or (value,))
         pair = pair._replace(truth=truth, predicted=as_one_class(pair.predicted, value))
     if benchmark.classes:
-        results = class_results(benchmark.classes, place, pair, scale, tolerance)
+        results = class_results(benchmark.classes, place, pair, scale, within)
         right = {(value, value) for value in benchmark.classes}
     else:
         result, right = object_result(place, pair, scale, tolerance)
@@ -195,8 +213,26 @@ def _score_opened(
     errors = (
         [] if tolerance is None else [CaseErrors(benchmark.dataset, method, scored.case, wrong_voxels(pair, right))]
     )
+    notes = [*notes, *([no_distances] if no_distances else [])]
     scored.results += [replace(result, notes=tuple(notes)) for result in results]
     scored.errors += errors
+
+
+def _scale(benchmark: Benchmark, pair: OpenPair, files: Pair, case: str) -> tuple[Scale, str]:
+    """Return the scale of a case, and why there are no distances, if its voxel size must be known and is not.
+
+    The size is that of the truth, else of the image; in a benchmark with a unit, else of the prediction.
+    """
+    with_spacing = with_spacing_of(pair.truth, benchmark.images.get(case))
+    if benchmark.unit is None:
+        return scale_of(with_spacing), ""
+    with_spacing = with_spacing_of(with_spacing, files.prediction)
+    if with_spacing.unit != PIXEL:
+        return scale_in(with_spacing, benchmark.unit), ""
+    return scale_of(with_spacing), (
+        f"{files.truth}: states no voxel size, nor does its prediction, or an image in imagesTs or imagesTr beside it: "
+        f"distances in {benchmark.unit}, surface Dice and volumes stay empty; write the size into one of them"
+    )
 
 
 def _notes_of_ids(result: Result, pair: OpenPair, files: Pair) -> list[str]:

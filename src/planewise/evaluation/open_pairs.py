@@ -107,8 +107,8 @@ def open_truth(
 
     Raises PlanewiseError if it cannot be read, or holds values that have no name.
     """
-    if pair.truth is None:
-        raise PlanewiseError(pair.problem or "no truth")
+    if pair.truth is None or pair.truth_problem:
+        raise PlanewiseError(pair.truth_problem or pair.problem or "no truth")
     stored = open_labels(pair.truth)
     if stored.sparse and not pair.ignore_geometry:
         stored = filled_around(stored, pair.truth, _that_can_be_opened(predictions))

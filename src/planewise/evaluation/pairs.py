@@ -1,10 +1,11 @@
 """The cases of a comparison: the files of a truth and of a prediction, paired by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from planewise.correction.journal import review_note
 from planewise.data.case import (
     case_name,
     group_by_case,
@@ -17,17 +18,25 @@ from planewise.data.case import (
     without_labels,
 )
 from planewise.data.classes import LabelDefinition, semantic_beside
+from planewise.data.manifest import MANIFEST, manifest_of
 from planewise.data.panoptic import PanopticClasses
+from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
+from planewise.progress import say_once
 from planewise.volumes.formats import ending_of
+from planewise.volumes.slices import PLANES
 
 OK = "ok"
 MISSING = "prediction missing: counted as an empty prediction"
+PREDICTING = ("mito predict", "ild predict")  # commands whose results are predictions
+NO_TRUTH = "no truth "  # and the file that is missing
+LISTED = 3  # files in a message
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
+    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so; ``truth_problem``: why
+    its truth cannot be used, so that there is nothing to score any prediction against.
 
     ``ignore_geometry``: match the arrays voxel by voxel, and ignore the geometry in the files. ``semantic``: the truth,
     or the labels beside true instances, whose values must have names, see ``with_labels``; ``ignored``: a label volume,
@@ -43,6 +52,7 @@ class Pair:
     ignored: tuple[Path, int] | None = None
     of_class: "OfClass | None" = None
     semantic: tuple[Path, LabelDefinition] | None = None
+    truth_problem: str = ""
 
 
 class OfClass(NamedTuple):
@@ -60,7 +70,7 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
     ``labels`` do not name is refused: its meaning is unknown, and it would count as background.
 
     Both are given by the semantic truth; for ``instances`` it lies beside them, in labelsTs, and is read only for the
-    ignore label. Without it, all voxels are scored.
+    ignore label. Without that folder all voxels are scored, which is printed; a case that the folder lacks is not.
     """
     if instances and labels.ignore is None:
         return pairs
@@ -72,8 +82,40 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
             semantic = None if path is None or not (labels.classes or labels.regions) else (path, labels)
             marked.append(replace(pair, ignored=ignored, semantic=semantic))
         except PlanewiseError as error:
-            marked.append(replace(pair, problem=pair.problem or str(error)))
+            marked.append(replace(pair, truth_problem=str(error)))
+    whole = [pair.truth for pair in marked if pair.truth and not pair.ignored and not pair.truth_problem]
+    if instances and whole:
+        say_once(
+            f"Instances are scored whole, and nothing is ignored: no folder of labels (labelsTs) beside "
+            f"{whole[0].parent} says where the ignore label {labels.ignore} is"
+        )
     return marked
+
+
+def refuse_nothing_paired(pairs: Mapping[Path, list[Pair]], truths: Path) -> None:
+    """Raise PlanewiseError if no case has both a truth and a prediction in any of the folders, the keys of ``pairs``.
+
+    Every case would be scored as an empty prediction, and such scores would replace those of the right folder.
+    """
+    several = [pair for of_folder in pairs.values() for pair in of_folder]
+    if any(pair.prediction is not None and not pair.problem.startswith(NO_TRUTH) for pair in several):
+        return
+    there = _named(pair.truth for pair in several)
+    given = "; ".join(
+        f"{folder} holds {_named(pair.prediction for pair in of_folder)}" for folder, of_folder in pairs.items()
+    )
+    raise PlanewiseError(
+        f"no prediction has the name of a truth: {given}; {truths} holds {there}. Nothing is scored or written: give "
+        "the folder with the predictions of these cases, or name each prediction like its truth, {case}.* or "
+        "{case}_pred.*"
+    )
+
+
+def _named(paths: Iterable[Path | None]) -> str:
+    """Return the names of a few of the files, and the number of the others."""
+    names = sorted({path.name for path in paths if path is not None})
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more if names else "no label volumes"
 
 
 def pair_files(
@@ -82,8 +124,9 @@ def pair_files(
     """Return the cases of two folders, or of two files, paired by name; see ``data.case`` for the names.
 
     ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. Files of
-    single planes beside a prediction (``{case}_xy`` ...) are skipped. Raises PlanewiseError if either path is missing,
-    if one is a folder and the other a file, or if there is no truth at all.
+    single planes (``{case}_xy`` ..., or a folder ``xy`` of slices) are no cases. Raises PlanewiseError if either path
+    is missing, if one is a folder and the other a file, if there is no truth at all, or if its manifest says that it
+    was predicted.
     """
     for path in (predictions, truths):
         if not path.exists():
@@ -92,6 +135,7 @@ def pair_files(
     if len(volumes) == 1:
         raise PlanewiseError(f"{predictions} and {truths}: give two volumes or two folders")
     if volumes:
+        _refuse_predicted([truths], truths)
         return [Pair(case_name(truths, labels=True), predictions, truths, ignore_geometry=ignore_geometry)]
     truth_files = label_volumes_in(truths)
     if not truth_files:
@@ -99,21 +143,47 @@ def pair_files(
     for folder in (predictions, *beside):
         if lies_in(folder, ".dcm") and not label_volumes_in(folder):
             raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
+    _refuse_predicted(truth_files, truths)
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
     known = numbered_cases(files, truth_files) | images_beside(truths).keys()
     predicted = group_by_case(label_volumes_in(predictions), known, labels=True)
     true = group_by_case(truth_files, known, labels=True)
     pairs = []
+    of_planes: list[Path] = []
     for case in sorted(predicted.keys() | true.keys()):
         prediction, truth = predicted.get(case, []), true.get(case, [])
-        if not truth and plane_of(case) in predicted:
+        if not (truth and prediction) and (case in PLANES or plane_of(case) in (predicted if prediction else true)):
+            if truth or case in PLANES:  # beside a prediction they are expected
+                of_planes += [*truth, *prediction]
             continue
         several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
         problem = ""
-        if several:
+        if not truth:
+            problem = f"{NO_TRUTH}{truths / case}.*"
+        elif several:
             problem = several_files(case, several)
-        elif not truth:
-            problem = f"no truth {truths / case}.*"
         the_truth = truth[0] if len(truth) == 1 else None
         pairs.append(Pair(case, next(iter(prediction), None), the_truth, problem, ignore_geometry))
+    if of_planes:
+        say_once(f"{of_planes[0].parent}: {_named(of_planes)}: results of single planes, by their names, and no cases")
     return pairs
+
+
+def _refuse_predicted(files: list[Path], truths: Path) -> None:
+    """Raise PlanewiseError if a manifest says that ``files`` of a truth were predicted, and nobody worked on them."""
+    made: dict[Path, str] = {}
+    for path in files:
+        manifest = manifest_of(path)
+        command = "" if manifest is None else str(manifest.made_from.options.get("command"))
+        if manifest is None or command not in PREDICTING:
+            continue
+        before = next(record.outputs[path.name] for record in manifest.cases.values() if path.name in record.outputs)
+        if review_note(path) or fingerprint(path) != before:
+            return
+        made[path] = command
+    if made:
+        raise PlanewiseError(
+            f"{truths}: is given as the truth, and planewise {next(iter(made.values()))} wrote {_named(made)} in it, "
+            f"by the {MANIFEST} there: a prediction is no truth. Give the predictions first and the truth second; to "
+            "score against a prediction all the same, copy its volumes to a folder without that file"
+        )

@@ -67,5 +67,5 @@ def _doubt(pair: Pair, labels: LabelDefinition) -> str:
         counts = count_values(predicted)
     except PlanewiseError as error:
         return str(error)
-    unnamed = "" if holds_instances(pair.truth) else labels.unnamed(counts)
+    unnamed = "" if holds_instances(pair.truth) else labels.unnamed_in_prediction(counts)
     return f"{pair.prediction}: {unnamed}" if unnamed else note

@@ -1,11 +1,12 @@
 """The scores of methods: one result for each method, case and class, from which all tables and pages are written."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from planewise.data.changes import Input
 from planewise.evaluation.mistakes import Mistake
 from planewise.evaluation.object_table import ObjectTable
 from planewise.evaluation.pairs import MISSING, OK, Pair
@@ -26,7 +27,8 @@ class Benchmark:
     compared with it; ``values``: what is that class in the truth, where it is not just its number. ``things``: the
     class that labels are instances of, where there are several, see ``Pair.of_class``. ``notes``: by
     method, what a reader must know. ``patients``: whose scan a case is; a case that is not named is a patient of its
-    own. ``unit``: what a spacing is in whose unit the files do not say; None leaves it in voxels.
+    own. ``unit``: of all distances, of which a case without a known voxel size has none; None takes
+    that of the files, or voxels.
     """
 
     dataset: str
@@ -41,46 +43,62 @@ class Benchmark:
     any_label: bool = True
     things: str = ""
 
+    @property
+    def takes_any_label(self) -> bool:
+        """Whether all that is predicted counts as the one class; see ``any_label``."""
+        return self.any_label and len(self.classes) == 1
+
     def cases(self) -> list[str]:
         """Return the cases' names, in their order."""
         return list(dict.fromkeys(pair.case for pairs in self.methods.values() for pair in pairs))
 
-    def files(self) -> list[Path]:
-        """Return every file that its scores and pictures are made from."""
-        pairs = [pair for pairs in self.methods.values() for pair in pairs]
-        ignored = [pair.ignored[0] for pair in pairs if pair.ignored is not None]
-        of_class = [pair.of_class for pair in pairs if pair.of_class is not None]
-        of_classes = [path for each in of_class for path in (each.truth, each.prediction)]
-        read = [*(pair.truth for pair in pairs), *(pair.prediction for pair in pairs), *ignored, *of_classes]
-        drawn = [self.images[case] for case in self.cases() if case in self.images]
-        return list(dict.fromkeys([*(path for path in read if path is not None), *drawn]))
+    def files(self) -> dict[Path, Input]:
+        """Return every file that its scores and pictures are made from, and what it is; of two things, the first."""
+        files: dict[Path, Input] = {}
+        for method, pairs in self.methods.items():
+            predicted = "the prediction" if len(self.methods) == 1 else f"the prediction by {method}"
+            for pair in pairs:
+                of_class = pair.of_class
+                read = {
+                    "the truth": pair.truth,
+                    predicted: pair.prediction,
+                    "the labels beside the truth": None if pair.ignored is None else pair.ignored[0],
+                    "the classes of the truth": None if of_class is None else of_class.truth,
+                    f"the classes of {predicted}": None if of_class is None else of_class.prediction,
+                    "the image": self.images.get(pair.case),
+                }
+                for what, path in read.items():
+                    if path is not None:
+                        files.setdefault(path, Input(what, pair.case))
+        return files
 
     def made_with(self) -> dict[str, Any]:
-        """Return what else the scores depend on, for the manifest beside the results.
+        """Return what else the scores depend on, by the names that messages give it, for the manifest beside them.
 
         Of a dataset.json that is the names of the scored values, and which values have a name, since others are
         refused; the rest of it changes no score.
         """
         pairs = [pair for of_method in self.methods.values() for pair in of_method]
         named = {value for pair in pairs if pair.semantic is not None for value in pair.semantic[1].values()}
-        facts = _without_unset(asdict(self)) | {
-            "methods": list(self.methods),
-            "pairing": {method: [_facts(pair) for pair in of_method] for method, of_method in self.methods.items()},
-            "images": sorted(self.images),
+        things = sorted({pair.of_class.classes.things for pair in pairs if pair.of_class is not None})
+        wrong = {method: [_wrong_with(pair) for pair in of_method] for method, of_method in self.methods.items()}
+        facts = {
+            "the methods": list(self.methods),
+            "the classes that are scored": [self.classes, self.values, self.things, things],
+            "the values that have a name": sorted(named),
+            "the ignore label": sorted({pair.ignored[1] for pair in pairs if pair.ignored is not None}),
+            "the patients": {case: patient for case, patient in self.patients.items() if patient != case},
+            "what is known of the methods": self.notes,
+            "the channel of the images": self.channel,
+            "how labels are read": [self.unit, self.any_label],
+            "which files cannot be used": {method: [each for each in of if any(each)] for method, of in wrong.items()},
         }
-        facts |= {"named values": sorted(named)} if named else {}
-        return {f"{name} of {self.dataset}": value for name, value in facts.items() if name != "dataset"}
+        ignore_geometry = {"--ignore_geometry": any(pair.ignore_geometry for pair in pairs)}
+        return {f"{name} in {self.dataset}": value for name, value in facts.items()} | ignore_geometry
 
 
-def _facts(pair: Pair) -> dict[str, Any]:
-    """Return what the scores of a pair depend on; the values that a semantic truth may hold are listed once for all."""
-    facts = _without_unset(asdict(pair))
-    return facts if pair.semantic is None else facts | {"semantic": pair.semantic[0]}
-
-
-def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields without the newer ones where they are not set: results that were made before them stay done."""
-    return {name: value for name, value in fields.items() if value or name not in ("of_class", "things", "semantic")}
+def _wrong_with(pair: Pair) -> tuple[str, str]:
+    return pair.problem, pair.truth_problem
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.open_pairs import Ignored, Kept, OpenPair, refuse_unnamed
-from planewise.evaluation.pairs import OK, pair_files, with_labels
+from planewise.evaluation.pairs import OK, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
 from planewise.interface.calls import call, name_of
@@ -123,12 +123,10 @@ def _benchmark(
     """Return what is scored for folders."""
     named, labels = _classes(truth, classes, label_volumes_in(truth))
     labels = labels if ignore is None else replace(labels, ignore=ignore)
+    paired = {path: pair_files(path, truth, methods.values(), ignore_geometry) for path in methods.values()}
+    refuse_nothing_paired(paired, truth)
     pairs = {
-        name: with_labels(
-            [pair for pair in pair_files(path, truth, methods.values(), ignore_geometry) if pair.truth is not None],
-            labels,
-            instances=not named,
-        )
+        name: with_labels([pair for pair in paired[path] if pair.truth is not None], labels, instances=not named)
         for name, path in methods.items()
     }
     return Benchmark(truth.resolve().parent.name, pairs, images_beside(truth), named)

@@ -106,7 +106,7 @@ def with_255(dataset):
     return dataset
 
 
-UNNAMED = "d.nii.gz: holds 255 (4 voxels), which no label of dataset.json names; those are mito (1), er (2), ignore (3)"
+UNNAMED = "holds 255 (4 voxels), which no label of dataset.json names; those are mito (1), er (2), ignore (3)"
 
 
 COMMANDS = pytest.mark.parametrize(
@@ -127,6 +127,7 @@ def test_a_truth_with_a_value_without_a_name_is_not_scored_and_the_others_are(wi
     command = [part.format(with_255) for part in command]
     assert run([*command, "--output", str(out)]) == 1
     told = capsys.readouterr().out
+    assert "labelsTs/d.nii.gz" in told
     assert UNNAMED in told
     assert "whatever is unlabelled has the value 3 in the file" in told
     name = tables.RESULTS if command[0] == "mito" else "results.csv"
@@ -149,7 +150,8 @@ def test_where_no_case_can_be_scored_no_report_is_written_and_an_earlier_one_is_
     truth.write_bytes(whole[:40])
     assert run(command) == 1
     printed = capsys.readouterr()
-    assert "c.nii.gz: cannot be read" in printed.out
+    assert "c.nii.gz" in printed.out
+    assert "cannot be read" in printed.out
     assert f"{out}: nothing is written, since no case could be scored\n" in printed.err
     assert not out.exists()
     truth.write_bytes(whole)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from planewise.data.changes import Input
 from planewise.data.derived import SCORES, Derived
 from planewise.data.manifest import read_manifest
 from planewise.errors import PlanewiseError
@@ -18,7 +19,7 @@ def place(tmp_path):
 
 
 def begin(place, command="evaluate", names=("a.csv", "b.png"), **options):
-    return Derived.begin(place / "out", command, options, [place / "labels"], names)
+    return Derived.begin(place / "out", command, options, {place / "labels": Input("the labels", "c")}, names)
 
 
 def make(derived, names=("a.csv",), text="1", **about):
@@ -47,12 +48,12 @@ def test_a_path_is_the_same_however_it_is_given(place, monkeypatch):
 
 @pytest.mark.parametrize("what", ["input", "option"])
 def test_what_differs_is_said_and_made_again(place, capsys, what):
-    make(begin(place, vote=2))
+    make(begin(place, **{"--vote": 2}))
     if what == "input":
         (place / "labels").write_bytes(b"others")
-    assert not begin(place, vote=2 if what == "input" else 3).is_done()
-    words = f"data changed: {place}/labels" if what == "input" else "vote: 2 -> 3"
-    assert f"out: holds what was made from something else ({words}): it is made again" in capsys.readouterr().err
+    assert not begin(place, **{"--vote": 2 if what == "input" else 3}).is_done()
+    words = "the labels of c" if what == "input" else "--vote: 2 -> 3"
+    assert f"out: what it holds is made again, since something has changed: {words}\n" in capsys.readouterr().err
 
 
 def test_what_has_problems_is_never_done(place):
@@ -104,10 +105,12 @@ def test_a_file_of_two_commands_is_the_last_one_s(place, capsys):
 
 def test_an_input_is_no_output(place):
     with pytest.raises(PlanewiseError, match="results never replace their input"):
-        Derived.begin(place, "evaluate", {}, [place / "labels"], ["labels"])
+        Derived.begin(place, "evaluate", {}, {place / "labels": Input("the labels", "c")}, ["labels"])
 
 
-@pytest.mark.parametrize("decided", [{"options": [1]}, {"notes": 5}, {"notes": None}])
+@pytest.mark.parametrize(
+    "decided", [{"options": [1]}, {"files": [1]}, {"files": {"labels": "the labels"}}, {"notes": 5}, {"notes": None}]
+)
 def test_an_edited_manifest_is_told(place, decided):
     make(begin(place))
     manifest = place / "out" / SCORES

@@ -135,5 +135,6 @@ def test_instances_are_ignored_by_the_labels_beside_them(tmp_path):
     assert (row["n_truth"], row["n_pred"], row["tp_50"], row["voxel_iou"]) == (1, 1, 1, 0.75)
     assert evaluate_pairs(pairs)[0]["n_pred"] == 2
     (tmp_path / "labelsTs" / "a.tiff").unlink()
-    status = evaluate_pairs(with_labels(pairs, LabelDefinition({1: "a"}, ignore=2), instances=True))[0]["status"]
-    assert "holds 0 files of case a" in status
+    row = evaluate_pairs(with_labels(pairs, LabelDefinition({1: "a"}, ignore=2), instances=True))[0]
+    assert row.keys() == {"case", "status"}  # not scored as empty: the prediction is not to blame
+    assert f"{tmp_path}/labelsTs/a.*: is missing; one label volume beside its instances" in row["status"]

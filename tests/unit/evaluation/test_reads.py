@@ -37,7 +37,10 @@ def dataset(tmp_path, balls):
         write_labels(folder / "instancesTs" / f"{case}.nii.gz", Volume(balls, unit="mm"))
         write_labels(folder / "labelsTs" / f"{case}.nii.gz", Volume((balls > 0) + (balls > 3) * np.uint8(1), unit="mm"))
         for method in ("m", "n"):
-            write_labels(folder / f"imagesTs_{method}" / f"{case}.nii.gz", Volume(np.roll(balls, 1, 2), unit="mm"))
+            predicted = np.roll(balls, 1, 2)
+            classes = (predicted > 0) + (predicted > 3) * np.uint8(1)
+            write_labels(folder / f"imagesTs_{method}" / f"{case}.nii.gz", Volume(predicted, unit="mm"))
+            write_labels(folder / f"classes_{method}" / f"{case}.nii.gz", Volume(classes, unit="mm"))
     (folder / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "b": 2}}))
     return folder
 
@@ -52,10 +55,10 @@ def test_compare(dataset, reads):
 
 
 def test_ild_evaluate(dataset, reads):
-    folders = [str(dataset / name) for name in ("imagesTs_m", "labelsTs")]
-    assert run(["ild", "evaluate", *folders, "--beside", str(dataset / "imagesTs_n")]) == 0
-    assert reads == expected("labelsTs", "imagesTs_m", "imagesTs_n")
-    assert "data:image/jpeg" in (dataset / "imagesTs_m" / "evaluation" / "report.html").read_text()
+    folders = [str(dataset / name) for name in ("classes_m", "labelsTs")]
+    assert run(["ild", "evaluate", *folders, "--beside", str(dataset / "classes_n")]) == 0
+    assert reads == expected("labelsTs", "classes_m", "classes_n")
+    assert "data:image/jpeg" in (dataset / "classes_m" / "evaluation" / "report.html").read_text()
 
 
 def test_mito_evaluate(dataset, reads):
@@ -66,10 +69,10 @@ def test_mito_evaluate(dataset, reads):
 def test_of_several_classes_a_truth_is_counted_once(dataset, monkeypatch):
     counted, count_values = [], open_pairs.count_values
     monkeypatch.setattr(open_pairs, "count_values", lambda labels: counted.append(labels) or count_values(labels))
-    folders = [str(dataset / name) for name in ("imagesTs_m", "labelsTs")]
+    folders = [str(dataset / name) for name in ("classes_m", "labelsTs")]
     assert run(["mito", "evaluate", *folders, "--things", "none"]) == 0
     assert len(counted) == 2  # cases, of two classes each
-    results = (dataset / "imagesTs_m" / "evaluation" / "evaluation_results.csv").read_text()
+    results = (dataset / "classes_m" / "evaluation" / "evaluation_results.csv").read_text()
     assert [line.split(",")[:2] for line in results.splitlines()[1:]] == [
         ["one", "a"], ["two", "a"], ["one", "b"], ["two", "b"],
     ]  # fmt: skip

@@ -19,7 +19,8 @@ def test_of_a_dataset_json_the_values_decide_and_the_names_that_are_scored():
     assert made_with(renamed, scored) == before
     assert made_with(renamed, {1: "mitochondrion"}) != before
     more = made_with(LabelDefinition({1: "mito", 2: "er", 3: "golgi"}), scored)
-    assert {name for name in more if more[name] != before[name]} == {"named values of D"}
-    assert (before["named values of D"], more["named values of D"]) == ([1, 2], [1, 2, 3])
+    assert {name for name in more if more[name] != before[name]} == {"the values that have a name in D"}
+    name = "the values that have a name in D"
+    assert (before[name], more[name]) == ([1, 2], [1, 2, 3])
     region = made_with(LabelDefinition({1: "mito"}, {"both": (1, 2)}), scored)
-    assert region["named values of D"] == [1, 2]
+    assert region[name] == [1, 2]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from planewise.apps.ild.label_options import IldEvaluate
 from planewise.data.case import images_beside
+from planewise.data.changes import Input
 from planewise.data.classes import LabelDefinition, labels_above
 from planewise.data.derived import Derived
 from planewise.data.patients import patients_or_cases
@@ -12,7 +13,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.class_evaluation import evaluate_presence
 from planewise.evaluation.classes import class_names, without_classes
 from planewise.evaluation.comparison import compare
-from planewise.evaluation.pairs import Pair, pair_files, with_labels
+from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.presence import presence_file
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.evaluation.result import Benchmark, Comparison
@@ -35,15 +36,23 @@ def evaluate_ild(options: IldEvaluate) -> int:
     names = class_names(labels, truths)
     if not names:
         raise PlanewiseError(without_classes(options.truth, truths))
+    if not labels.classes:
+        say(
+            f"No dataset.json names the classes: each value in the truth is scored as one, {', '.join(map(str, names))}"
+        )
     folder = options.output or _home(options.predictions) / "evaluation"
     if labels.ignore is not None:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")
     methods = {notes[path] if options.beside else _home(path).name: path for path in predictions}
     benchmark = _benchmark(options, methods, pairs, notes, names)
     refuse_folder_of_inputs(benchmark.files(), folder, "--output")  # pictures are volumes too
-    made_with = benchmark.made_with() | {"tolerance_mm": options.tolerance_mm}
-    presence = [presence_file(_home(path), case) for path in predictions for case in benchmark.cases()]
-    read = [*benchmark.files(), *(path for path in presence if path.exists())]
+    made_with = benchmark.made_with() | {"--tolerance_mm": options.tolerance_mm}
+    presence = {
+        presence_file(_home(path), case): Input(f"the table of slices in {_home(path)}", case)
+        for path in predictions
+        for case in benchmark.cases()
+    }
+    read = benchmark.files() | {path: given for path, given in presence.items() if path.exists()}
     derived = Derived.begin(folder, "ild evaluate", made_with, read, (*FILES, *files_of(len(predictions), names)))
     if derived.is_done():
         say(f"{folder}: done already, from the same files with the same options; to look at: {folder / PAGE}")
@@ -77,6 +86,8 @@ def evaluate_ild(options: IldEvaluate) -> int:
 def _pairs(options: IldEvaluate, predictions: list[Path], labels: LabelDefinition) -> dict[Path, list[Pair]]:
     """Return the cases of each folder beside their truth; with --predicted_only, those that are predicted."""
     pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
+    for path, paired in pairs.items():
+        refuse_nothing_paired({path: paired}, options.truth)
     pairs = {path: with_labels(paired, labels, instances=False) for path, paired in pairs.items()}
     return _predicted(pairs) if options.predicted_only else pairs
 
@@ -88,8 +99,6 @@ def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
     if without:
         listed = ", ".join(sorted(without)[:5]) + (" ..." if len(without) > 5 else "")
         say(f"{len(without)} true cases have no prediction, and are not scored: {listed}")
-    if not predicted:
-        raise PlanewiseError(f"{next(iter(pairs))}: holds no prediction of any case")
     return {path: [pair for pair in of_folder if pair.case in predicted] for path, of_folder in pairs.items()}
 
 

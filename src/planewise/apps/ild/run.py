@@ -13,6 +13,7 @@ from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import prepare_ild
 from planewise.apps.ild.prepared_folder import npz_folder
 from planewise.apps.ild.train import train_ild
+from planewise.data.changes import Input
 from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.derived import Derived
 from planewise.data.phantom import write_chest_dataset
@@ -105,9 +106,11 @@ def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
     for kind, segs in folders.items():
         drawn = {path: segs / f"{path.stem}.nii.gz" for path in sorted(tests.glob("*.npz"))}
         drawn = {path: labels for path, labels in drawn.items() if labels.exists()}
-        options_drawn = {"classes": names, "prompts": kind}
+        options_drawn = {"the classes": names, "--prompts": kind}
         pictures = [f"{path.stem}.png" for path in drawn]
-        derived = Derived.begin(segs / "evaluation", "ild run", options_drawn, [*drawn, *drawn.values()], pictures)
+        read = {path: Input("the prepared patient", path.stem) for path in drawn}
+        read |= {labels: Input("the prediction", path.stem) for path, labels in drawn.items()}
+        derived = Derived.begin(segs / "evaluation", "ild run", options_drawn, read, pictures)
         if not drawn or derived.is_done():
             continue
         with derived.making() as made:

@@ -19,6 +19,7 @@ from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration, ModelFile
+from planewise.progress import say
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.geometry import voxel_um3
 from planewise.volumes.json_files import read_json, write_json
@@ -154,7 +155,9 @@ class VolumeToPredict:
         All voxels are read for this. Raises PlanewiseError if their range is not clear, or contrast is inverted.
         """
         rule = IntensityRule(model.trained_intensities(), options.intensity, options.invert)
-        range_, seen, _ = rule.range_of(self.volume, self.path)
+        range_, seen, profile = rule.range_of(self.volume, self.path)
+        if doubt := profile.like_labels(self.path):
+            say(doubt)
         norms = model.norms
         return SliceOptions(range_, norms.mean, norms.std, model.padding_factor, options.downsampling), seen
 

@@ -40,7 +40,7 @@ def class_benchmarks(
         title = f"{dataset}: {name}"
         if instances and value in classes.things:
             of_class = [
-                replace(pair, truth=None)
+                pair
                 if truth is None
                 else replace(pair, of_class=OfClass(value, classes, truth, predicted), semantic=(truth, labels))
                 for pair, truth, predicted in placed
@@ -48,12 +48,14 @@ def class_benchmarks(
             benchmarks.append(Benchmark(title, {method: of_class}, images, {}, channel=channel, things=name))
             continue
         of_class = [
-            replace(
+            pair
+            if truth is None
+            else replace(
                 pair,
                 prediction=predicted,
                 truth=truth,
-                ignored=None if truth is None or classes.ignore is None else (truth, classes.ignore),
-                semantic=None if truth is None else (truth, labels),
+                ignored=None if classes.ignore is None else (truth, classes.ignore),
+                semantic=(truth, labels),
             )
             for pair, truth, predicted in placed
         ]
@@ -73,6 +75,9 @@ def _with_classes(pair: Pair, things: bool) -> tuple[Pair, Path | None, Path | N
             truth = semantic_beside(pair.truth, pair.case) if holds_instances(pair.truth) else pair.truth
             if truth is None:
                 raise PlanewiseError(f"{pair.truth}: no labelsTs beside it gives the classes of its objects")
+    except PlanewiseError as error:
+        return replace(pair, truth_problem=str(error)), None, None
+    try:
         if pair.prediction is not None:
             beside = things or (pair.prediction.parent / CLASSES).is_dir()  # without things, the classes are the result
             predicted = _class_volume_of(pair.prediction, pair.case) if beside else pair.prediction

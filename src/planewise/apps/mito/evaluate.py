@@ -12,7 +12,7 @@ from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES, panoptic_classes
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import compare
-from planewise.evaluation.pairs import Pair, pair_files, with_labels
+from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.result import Result
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
@@ -26,6 +26,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     Raises PlanewiseError, before any work, for paths, a class or an output folder that cannot be used.
     """
     pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
+    refuse_nothing_paired({options.predictions: pairs}, options.truth)
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
     if (home / CLASSES).is_dir() and not options.things:
@@ -44,7 +45,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     scored = f"All instances are scored; ignored: {ignored}."
     say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     benchmark = benchmark_of(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
-    derived = Derived.begin(folder, "mito evaluate", benchmark.made_with(), benchmark.files(), (RESULTS, SUMMARY))
+    derived = Derived.begin(folder, "mito evaluate", *made_from([benchmark]), (RESULTS, SUMMARY))
     if derived.is_done():
         say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
         return 0

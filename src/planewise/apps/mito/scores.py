@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from planewise.data.changes import Input
 from planewise.data.classes import Target
 from planewise.errors import Problem
 from planewise.evaluation.pairs import Pair
@@ -22,10 +23,14 @@ def benchmark_of(
     )
 
 
-def made_from(benchmarks: list[Benchmark]) -> tuple[dict[str, Any], list[Path]]:
+def made_from(benchmarks: list[Benchmark]) -> tuple[dict[str, Any], dict[Path, Input]]:
     """Return the settings that determine the scores, and the files that they are computed from."""
-    made_with = {key: value for benchmark in benchmarks for key, value in benchmark.made_with().items()}
-    return made_with, list(dict.fromkeys(path for benchmark in benchmarks for path in benchmark.files()))
+    made_with: dict[str, Any] = {}
+    files: dict[Path, Input] = {}
+    for benchmark in benchmarks:
+        made_with |= benchmark.made_with()
+        files = benchmark.files() | files
+    return made_with, files
 
 
 def print_scores(results: list[Result], folder: Path) -> None:
@@ -43,8 +48,14 @@ def not_delivered(benchmarks: list[Benchmark], results: list[Result]) -> list[Pr
     """Return a problem for each case of a method that could not be scored, only once if all classes have the same."""
     pairs = [pair for benchmark in benchmarks for of_method in benchmark.methods.values() for pair in of_method]
     problems = [
-        Problem(str(pair.prediction or pair.truth), result.problem)
+        Problem(_file_of(pair, result), result.problem)
         for pair, result in zip(pairs, results, strict=True)
         if not result.delivered
     ]
     return list(dict.fromkeys(problems))
+
+
+def _file_of(pair: Pair, result: Result) -> str:
+    """Return the file that a problem is of: without any scores, it is the truth that cannot be used."""
+    files = (pair.prediction, pair.truth) if result.scores else (pair.truth, pair.prediction)
+    return str(files[0] or files[1])

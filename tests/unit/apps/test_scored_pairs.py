@@ -1,0 +1,218 @@
+"""Which files are scored against each other, as a user gives them, and what is refused before anything is written."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from planewise.cli import run
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
+from planewise.data.preparation import MadeFrom, fingerprint
+from planewise.report import class_tables
+from planewise.report.tables import RESULTS
+from planewise.volumes.files import write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
+
+IDS = np.zeros((4, 8, 8), np.uint8)
+IDS[:, :4, :4], IDS[:, 5:, 5:] = 1, 2
+
+
+def write(path, voxels=IDS):
+    write_labels(path, Volume(voxels, unit="mm"))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Two cases with instances and classes, and right predictions of both."""
+    for case in ("c", "d"):
+        write(tmp_path / "instancesTs" / f"{case}.nii.gz")
+        write(tmp_path / "labelsTs" / f"{case}.nii.gz", IDS > 0)
+        write(tmp_path / "imagesTs_p" / f"{case}.nii.gz")
+        write(tmp_path / "segs" / f"{case}.nii.gz", IDS > 0)
+    describe(tmp_path, {"background": 0, "mito": 1})
+    return tmp_path
+
+
+def describe(folder, labels):
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+
+
+COMMANDS = pytest.mark.parametrize(
+    ("command", "predictions"),
+    [
+        (("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), "imagesTs_p"),
+        (("ild", "evaluate", "{}/segs", "{}/labelsTs"), "segs"),
+        (("compare", "{}"), "imagesTs_p"),
+    ],
+    ids=["mito", "ild", "compare"],
+)
+
+
+def scored(command, dataset):
+    return run([*(part.format(dataset) for part in command), "--output", str(dataset / "scores")])
+
+
+@COMMANDS
+@pytest.mark.parametrize("names", [("e", "f"), ()])
+def test_where_no_name_fits_nothing_is_replaced_by_zeros(dataset, capsys, command, predictions, names):
+    assert scored(command, dataset) == 0
+    before = {path: path.read_bytes() for path in (dataset / "scores").iterdir()}
+    folder = dataset / predictions
+    (folder / "c.nii.gz").unlink()
+    (folder / "d.nii.gz").unlink()
+    for name in names:
+        write(folder / f"{name}.nii.gz")
+    capsys.readouterr()
+    assert scored(command, dataset) == 2
+    said = capsys.readouterr().err
+    assert str(folder) in said
+    if names:
+        assert f"no prediction has the name of a truth: {folder} holds e.nii.gz, f.nii.gz; {dataset}/" in said
+        assert "holds c.nii.gz, d.nii.gz. Nothing is scored or written: give the folder with the predictions" in said
+    assert {path: path.read_bytes() for path in (dataset / "scores").iterdir()} == before
+
+
+def test_a_folder_beside_others_that_fits_nothing_is_refused_too(dataset, capsys):
+    (dataset / "other").mkdir()
+    folders = [str(dataset / "segs"), str(dataset / "labelsTs"), "--beside", str(dataset / "other")]
+    assert run(["ild", "evaluate", *folders]) == 2
+    assert f"{dataset}/other holds no label volumes" in capsys.readouterr().err
+    assert not (dataset / "segs" / "evaluation").exists()
+
+
+@pytest.mark.parametrize("command", [("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), ("compare", "{}")])
+def test_an_ignore_label_that_no_labels_place_is_said_once(dataset, capsys, command):
+    describe(dataset, {"background": 0, "mito": 1, "ignore": 2})
+    shutil.rmtree(dataset / "labelsTs")
+    assert scored(command, dataset) == 0
+    said = capsys.readouterr().err
+    sentence = "Instances are scored whole, and nothing is ignored: no folder of labels (labelsTs) beside"
+    assert said.count(f"{sentence} {dataset}/instancesTs says where the ignore label 2 is") == 1
+
+
+@pytest.mark.parametrize("things", [(), ("--things", "mito")])
+def test_a_case_that_the_labels_beside_instances_lack_is_not_scored(dataset, capsys, things):
+    describe(dataset, {"background": 0, "mito": 1, "er": 2, "ignore": 3})
+    for case in ("c", "d"):
+        write(dataset / "imagesTs_p" / "classes" / f"{case}.nii.gz", IDS > 0)
+    (dataset / "labelsTs" / "d.nii.gz").unlink()
+    command = ("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs", *things)
+    assert scored(command, dataset) == 1
+    said = "".join(capsys.readouterr().out.split())
+    assert f"{dataset}/instancesTs/d.nii.gz" in said
+    assert f"{dataset}/labelsTs/d.*:ismissing;onelabelvolumebesideitsinstances" in said
+    assert f"{dataset}/imagesTs_p/d.nii.gz" not in said  # the prediction is not to blame
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    of_mito = {row["case"]: row["voxel_iou"] for row in rows if row.get("class", "mito") == "mito"}
+    assert of_mito == {"c": "1.000000", "d": ""}
+    assert "labelsTs/d.*: is missing" in rows[-1]["status"]
+
+
+def test_compare_does_not_score_a_case_that_the_labels_beside_instances_lack(dataset, capsys):
+    describe(dataset, {"background": 0, "mito": 1, "ignore": 2})
+    (dataset / "labelsTs" / "d.nii.gz").unlink()
+    assert scored(("compare", "{}"), dataset) == 1
+    assert "labelsTs/d.*:ismissing" in "".join(capsys.readouterr().out.split())
+    with (dataset / "scores" / "results.csv").open(newline="") as file:
+        assert {row["case"] for row in csv.DictReader(file) if row["metric"] == "voxel_iou" and row["value"]} == {"c"}
+
+
+@pytest.mark.parametrize("known_by", [None, "labelsTs", "imagesTs", "segs"])
+def test_without_a_known_voxel_size_there_are_no_distances_in_mm(tmp_path, capsys, known_by):
+    truth = (IDS > 0).astype(np.uint8)
+    predicted = truth.copy()
+    predicted[:, 0] = 0
+    for folder, voxels in (("labelsTs", truth), ("segs", predicted), ("imagesTs", truth * 100)):
+        size = {"spacing": (5.0, 2.0, 2.0), "unit": "mm"} if folder == known_by else {}
+        for case in ("c", "d"):
+            write_volume(tmp_path / folder / f"{case}.tiff", Volume(voxels, **size))
+    describe(tmp_path, {"background": 0, "lesion": 1})
+    command = ["ild", "evaluate", str(tmp_path / "segs"), str(tmp_path / "labelsTs"), "--tolerance_mm", "1"]
+    assert run(command) == 0
+    with (tmp_path / "segs" / "evaluation" / class_tables.RESULTS).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(0.8 < float(row["dsc"]) < 1 for row in rows)
+    in_mm = {(row["hd95_mm"], row["truth_ml"], row["nsd"] == "") for row in rows}
+    assert in_mm == ({("", "", True)} if known_by is None else {("2.000000", "2.000000", False)})
+    said = f"WARNING: {tmp_path}/labelsTs/c.tiff: states no voxel size, nor does its prediction, or an image"
+    assert (said in capsys.readouterr().err) == (known_by is None)
+    assert run(command) == 0
+    again = capsys.readouterr().err
+    assert "done already" in again
+    assert (said in again) == (known_by is None)
+
+
+@pytest.mark.parametrize("command", [("ild", "evaluate", "{}/segs", "{}/labelsTs"), ("compare", "{}")])
+def test_a_prediction_of_ids_is_not_one_of_classes(dataset, capsys, command):
+    shutil.rmtree(dataset / "instancesTs")
+    describe(dataset, {"background": 0, "ggo": 1, "honeycombing": 2, "ignore": 3})
+    for folder in ("segs", "imagesTs_p"):
+        write(dataset / folder / "c.nii.gz", np.where(IDS == 2, 7, IDS * np.uint8(4)))
+    assert scored(command, dataset) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "holds 4, 7 (100 voxels), which no label of dataset.json names; those are ggo (1), honeycombing (2)" in said
+    assert "if these are the ids of objects, planewise mito evaluate scores them" in said
+    with (dataset / "scores" / "results.csv").open(newline="") as file:
+        delivered = {row["case"]: row["value"] for row in csv.DictReader(file) if row["metric"] == "delivered"}
+    assert delivered == {"c": "0", "d": "1"}
+
+
+def test_where_nothing_names_the_classes_it_is_said_what_is_scored(dataset, capsys):
+    (dataset / "dataset.json").unlink()
+    assert run(["ild", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "instancesTs")]) == 0
+    assert (
+        "No dataset.json names the classes: each value in the truth is scored as one, 1, 2" in capsys.readouterr().err
+    )
+
+
+def write_manifest_of(folder, command, *names):
+    outputs = {name: fingerprint(folder / name) for name in names}
+    cases = {"c": CaseRecord({"image": "1"}, outputs)}
+    write_manifest(folder / MANIFEST, Manifest(MadeFrom({"command": command}, {}), "m.yaml", cases))
+
+
+@pytest.mark.parametrize(
+    ("command", "predict", "truth"),
+    [
+        (("mito", "evaluate", "{}/instancesTs", "{}/imagesTs_p"), "mito predict", "imagesTs_p"),
+        (("mito", "evaluate", "{}/instancesTs/c.nii.gz", "{}/imagesTs_p/c.nii.gz"), "mito predict", "imagesTs_p"),
+        (("ild", "evaluate", "{}/labelsTs", "{}/segs"), "ild predict", "segs"),
+        (("compare", "{}"), "mito predict", "instancesTs"),
+    ],
+    ids=["mito", "file", "ild", "compare"],
+)
+def test_what_planewise_predicted_is_no_truth(dataset, capsys, command, predict, truth):
+    write_manifest_of(dataset / truth, predict, "c.nii.gz", "d.nii.gz")
+    assert scored(command, dataset) == 2
+    said = capsys.readouterr().err
+    assert f"{dataset}/{truth}" in said
+    assert f"is given as the truth, and planewise {predict} wrote c.nii.gz" in said
+    assert "Give the predictions first and the truth second" in said
+    assert not (dataset / "scores").exists()
+
+
+def test_a_prediction_that_was_corrected_may_be_a_truth(dataset, tmp_path):
+    write_manifest_of(dataset / "instancesTs", "mito predict", "c.nii.gz", "d.nii.gz")
+    table = tmp_path / "actions.csv"
+    table.write_text("case,action,arguments,item\nc,confirm,1 2,\n")
+    assert run(["correct", str(dataset / "instancesTs"), "--actions", str(table)]) == 0
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
+
+
+@pytest.mark.parametrize("folders", [("imagesTs_p", "instancesTs"), ("instancesTs", "imagesTs_p")])
+def test_results_of_single_planes_are_no_cases(dataset, capsys, folders):
+    for plane in ("xy", "xz"):
+        write(dataset / "imagesTs_p" / f"c_{plane}.nii.gz")
+        for z in range(4):
+            write_labels(dataset / "imagesTs_p" / plane / f"z{z}.tif", Volume(IDS[z : z + 1]))
+    predictions, truth = folders
+    assert scored(("mito", "evaluate", f"{{}}/{predictions}", f"{{}}/{truth}"), dataset) == 0
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        assert [row["case"] for row in csv.DictReader(file)] == ["c", "d"]
+    files = "xy, xz" if truth == "instancesTs" else "c_xy.nii.gz, c_xz.nii.gz, xy and 1 more"
+    said = f"{dataset}/imagesTs_p: {files}: results of single planes, by their names, and no cases"
+    assert said in capsys.readouterr().err
