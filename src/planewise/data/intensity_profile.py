@@ -11,8 +11,9 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from planewise.data.contrast import Contrast, contrast_of, objects_contrast, objects_polarity, skewness
 from planewise.data.intensity import QUANTILES, IntensityRange, TrainedIntensities, refuse_not_finite
-from planewise.data.line_contrast import TILE, Lines, Polarity, line_contrast, polarity_of, tile_corner, tile_places
+from planewise.data.line_contrast import TILE, Lines, line_contrast, mean_contrast, tile_corner, tile_places
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import read_voxels
 from planewise.volumes.labels import slab_starts
@@ -29,7 +30,7 @@ class IntensityProfile:
     """The intensities of a volume.
 
     ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, without padding. ``values``: the number of
-    different values, counted up to 3. ``lines``: see ``line_contrast``.
+    different values, counted up to 3. ``lines``: mean contrast of fine lines, see ``line_contrast``.
     """
 
     dtype: np.dtype
@@ -39,7 +40,7 @@ class IntensityProfile:
     high: float
     values: int
     lines: float
-    polarity: Polarity
+    contrast: Contrast
 
     @property
     def used(self) -> str:
@@ -50,8 +51,7 @@ class IntensityProfile:
         """Return the intensities that a model is trained on if it sees this volume in ``range_``."""
         low, high = sorted((v - range_.low) / (range_.high - range_.low) for v in (self.low, self.high))
         inverted = range_.low > range_.high
-        flipped: dict[Polarity, Polarity] = {"dark": "bright", "bright": "dark", "unclear": "unclear"}
-        return TrainedIntensities(low=low, high=high, polarity=flipped[self.polarity] if inverted else self.polarity)
+        return TrainedIntensities(low=low, high=high, contrast=self.contrast.inverted() if inverted else self.contrast)
 
 
 def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
@@ -71,6 +71,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     samples: list[np.ndarray] = []
     least, most = math.inf, -math.inf
     of_tiles: list[Lines] = []
+    skewnesses: list[float] = []
     tiles = tile_places(volume.shape)
     for planes in slab_starts(volume.shape):
         slab = read_voxels(volume, path, planes)
@@ -82,7 +83,9 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
             samples.append(slab.reshape(-1)[::step].astype(np.float64))
         for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # smaller volumes show too little
             if planes.start <= z < planes.stop:
-                of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
+                tile = slab[z - planes.start, y : y + TILE, x : x + TILE]
+                of_tiles.append(line_contrast(tile))
+                skewnesses.append(skewness(tile))
     if counted:
         values = np.flatnonzero(counts)
         amounts, values = counts[values], values + float(offset)
@@ -90,24 +93,37 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     else:
         values, amounts = np.unique(np.concatenate(samples), return_counts=True)
     low, high = _quantiles(values, amounts)
-    lines, polarity = polarity_of(of_tiles)
+    contrast = contrast_of(of_tiles, skewnesses)
     different = len(np.union1d(values, [least, most]))
-    return IntensityProfile(dtype, least, most, low, high, min(different, 3), lines, polarity)
+    return IntensityProfile(dtype, least, most, low, high, min(different, 3), mean_contrast(of_tiles), contrast)
 
 
-def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
-    """Return the intensities that a model is trained on if it sees ``images`` (H, W), float32 shares of its range."""
+def measure_slices(slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> TrainedIntensities:
+    """Return the intensities that a model is trained on if it sees ``slices``: images and their labels, both (H, W).
+
+    Images are float32 shares of its range; labels: see ``objects_contrast``.
+    """
     samples: list[np.ndarray] = []
     of_tiles: list[Lines] = []
-    for number, image in enumerate(images):
+    skewnesses: list[float] = []
+    of_objects: list[float] = []
+    for number, (image, labels) in enumerate(slices):
         samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
+        of_objects.append(objects_contrast(image, labels))
         y, x = tile_corner(number, *image.shape)
         if min(image.shape) >= TILE:
-            of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
+            tile = image[y : y + TILE, x : x + TILE]
+            of_tiles.append(line_contrast(tile))
+            skewnesses.append(skewness(tile))
     low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
     if low == high:  # all values are the same: any range will do
         low, high = 0.0, 1.0
-    return TrainedIntensities(low=round(low, 4), high=round(high, 4), polarity=polarity_of(of_tiles)[1])
+    return TrainedIntensities(
+        low=round(low, 4),
+        high=round(high, 4),
+        contrast=contrast_of(of_tiles, skewnesses),
+        objects=objects_polarity(of_objects),
+    )
 
 
 @numba.njit(nogil=True, cache=True)

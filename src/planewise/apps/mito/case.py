@@ -154,7 +154,8 @@ class VolumeToPredict:
         All voxels are read for this. Raises PlanewiseError if their range is not clear, or contrast is inverted.
         """
         rule = IntensityRule(model.trained_intensities(), options.intensity, options.invert)
-        range_, seen, _ = rule.range_of(self.volume, self.path)
+        range_, seen, profile = rule.range_of(self.volume, self.path)
+        seen = "; ".join(filter(None, (seen, rule.unchecked(profile))))
         norms = model.norms
         return SliceOptions(range_, norms.mean, norms.std, model.padding_factor, options.downsampling), seen
 
