@@ -1,5 +1,7 @@
 """What mito predict says of a volume and its result, as a user reads it."""
 
+import re
+
 import pytest
 import tifffile
 
@@ -12,7 +14,7 @@ PHANTOM = {"low": 0.25, "high": 0.8, "contrast": {"fine": "dark", "broad": "brig
 
 def predict(tmp_path, voxels, *more, **stated):
     """Predict ``voxels`` with a model whose file has ``stated``; return the exit code."""
-    model = write_untrained(tmp_path, norms={"mean": 0.57, "std": 0.13}, **stated)
+    model = write_untrained(tmp_path, **stated)
     tifffile.imwrite(tmp_path / "cell.tif", voxels, photometric="minisblack")
     command = ["mito", "predict", "--trained_model", model, "--input", tmp_path / "cell.tif", "--output",
                tmp_path / "out", "--device", "cpu", "--precision", "32", *more]  # fmt: skip
@@ -39,3 +41,46 @@ def test_the_right_contrast_is_predicted_and_one_that_cannot_be_checked_is_said(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "could not be checked" in line]
     assert line.startswith("cell: uint8, uses ")
     assert "objects there are mostly darker than their surroundings; --invert, if here they are brighter" in line
+
+
+BLOBS = ("--center_confidence_thr", "0.0005", "--axes", "xy", "xz", "yz", "--min_extent", "1")
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """What the untrained network sees something in; see ``test_mito_store``."""
+    return em_phantom((32, 56, 64), 12, 1)[0]
+
+
+def said_of_none(capsys):
+    """Return the line that says why there are no objects."""
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "no objects: " in line]
+    return line
+
+
+def test_a_result_without_objects_says_which_limit_they_fell_to(seen, tmp_path, capsys):
+    assert predict(tmp_path, seen, *BLOBS, "--min_size", "20", "--min_agreement", "1") == 0
+    printed = capsys.readouterr().err
+    assert "less than 1 of the voxels are left out; see --min_agreement (from the command line)\n" in printed
+    (why,) = [line for line in printed.splitlines() if "no objects: " in line]
+    assert why.startswith("cell: no objects: in planes xy, xz, yz ")
+    assert re.search(r"; in all planes together [1-9]\d* fell to --min_agreement 1 \(from the command line\)$", why)
+    assert predict(tmp_path, seen, *BLOBS, "--min_size", "20", "--overwrite", min_agreement=1.0) == 0
+    printed = capsys.readouterr().err
+    assert "less than 1 of the voxels are left out; see --min_agreement (from the model's file)\n" in printed
+    assert why.replace("1 (from the command line)", "1 (from the model's file)") in printed
+
+
+@pytest.mark.parametrize("limits", [("--min_size", "1000000"), ("--min_size", "20", "--min_agreement", "1")])
+def test_a_streamed_result_says_the_same_as_one_in_memory(seen, limits, tmp_path, capsys):
+    assert predict(tmp_path, seen, *BLOBS, *limits, "--memory", "8GB") == 0
+    in_memory = said_of_none(capsys)
+    assert predict(tmp_path, seen, *BLOBS, *limits, "--memory", "1MB", "--overwrite") == 0
+    assert said_of_none(capsys) == in_memory
+    if limits[1] == "1000000":
+        assert re.search(r" 0 were kept; \d+ fell to --min_size 1000000 \(from the command line\)$", in_memory)
+
+
+def test_a_network_that_sees_nothing_is_not_blamed_on_limits(seen, tmp_path, capsys):
+    assert predict(tmp_path, seen, "--axes", "xy", "--confidence_thr", "0.999") == 0
+    assert "no objects: the network saw none in plane xy; see --confidence_thr 0.999" in said_of_none(capsys)

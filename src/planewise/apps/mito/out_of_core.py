@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.apps.mito.case import Results, VolumeToPredict, things_text, write_confidence
+from planewise.apps.mito.no_objects import why_no_objects
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.predict_settings import grouping_of
 from planewise.errors import PlanewiseError, Problem
@@ -25,7 +26,7 @@ from planewise.inference.out_of_core.job import (
     plan_block,
     plan_slabs,
 )
-from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
+from planewise.inference.out_of_core.segment import counts_of, dropped_of, segment, sizes_of, votes_of
 from planewise.inference.planes import SliceOptions
 from planewise.progress import progress, say
 from planewise.volumes.atomic import atomic_path, write_again
@@ -69,6 +70,8 @@ def segment_out_of_core(
             count = _with_progress(job, name, volume, workers)
             _deliver(job, volume, results, name)
             _write_tables(job, case, results, name)
+            if count == 0 and (case.several is None or case.several.things):
+                say(f"{name}: {why_no_objects(case, options, *dropped_of(job))}")
         except Exception as error:  # each codec raises errors of its own type for a damaged store
             problem = Problem.of(case.path, error).what
             raise Unfinished(

@@ -19,7 +19,7 @@ from planewise.volumes.labels import label_dtype
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume
 
-LAYOUT = 3  # of the work folder
+LAYOUT = 4  # of the work folder
 RUN = "run.json"  # in it: the run's identity
 LOCK = "lock"  # in it: locked by the process that works there
 BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, its runs
