@@ -1,5 +1,6 @@
 """What mito predict says of a volume and its result, as a user reads it."""
 
+import csv
 import re
 
 import pytest
@@ -84,3 +85,25 @@ def test_a_streamed_result_says_the_same_as_one_in_memory(seen, limits, tmp_path
 def test_a_network_that_sees_nothing_is_not_blamed_on_limits(seen, tmp_path, capsys):
     assert predict(tmp_path, seen, "--axes", "xy", "--confidence_thr", "0.999") == 0
     assert "no objects: the network saw none in plane xy; see --confidence_thr 0.999" in said_of_none(capsys)
+
+
+CALIBRATION = {"offset": -2.0, "slope": 5.0, "planes": ("xy", "xz", "yz"), "right": 5, "wrong": 5}
+
+
+@pytest.mark.parametrize(
+    ("more", "calibration", "why"),
+    [
+        (BLOBS, None, "the model was not calibrated"),
+        (("--axes", "xy"), CALIBRATION, "the model was calibrated for planes xy, xz, yz together"),
+        ((*BLOBS, "--confidence_thr", "0.4"), CALIBRATION, "the model was calibrated for --confidence_thr 0.5"),
+        ((*BLOBS, "--pixel_vote_thr", "1"), CALIBRATION, "the model was calibrated for voxels that 2 planes agree on"),
+        (BLOBS, CALIBRATION, ""),
+    ],
+)
+def test_an_empty_column_of_confidence_is_explained(seen, more, calibration, why, tmp_path, capsys):
+    assert predict(tmp_path, seen[:16], "--min_size", "20", *more, calibration=calibration) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no confidence" in line]
+    said = f"cell: objects have no confidence: {why}; that column of the table of objects is empty"
+    assert lines == ([said] if why else [])
+    with (tmp_path / "out" / "cell_objects.csv").open(newline="") as file:
+        assert all(bool(row["confidence"]) != bool(why) for row in csv.DictReader(file))

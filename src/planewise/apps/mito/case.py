@@ -128,8 +128,8 @@ class VolumeToPredict:
         """
         if self.unlike:
             yield f"{name}: {self.unlike}"
-        if self.uncertain and model.calibration is not None:
-            yield f"{name}: {self.uncertain}"
+        if self.uncertain and (self.several is None or self.several.things):
+            yield f"{name}: {self.uncertain}; that column of the table of objects is empty"
         if options.min_agreement and len(self.planes) > 1:
             yield (
                 f"{name}: objects of which all planes have less than {options.min_agreement:g} of the voxels "
