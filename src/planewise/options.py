@@ -3,8 +3,9 @@
 import errno
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +15,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from planewise.errors import PlanewiseError
 
@@ -100,6 +102,25 @@ class Options(BaseModel):
                     except ValueError as error:
                         raise PlanewiseError(f"--{name} {shortened(path)}: {error}") from None
         return options
+
+
+def called(name: str, info: FieldInfo) -> str:
+    """Return the name by which an option is given, which is its field's unless that is taken."""
+    return next((str(one.name) for one in info.metadata if getattr(one, "name", None)), name)
+
+
+def as_typed(kind: type[Options], name: str, values: Sequence[Any]) -> tuple[str, list[str]]:
+    """Return the flag of an option of ``kind``, and ``values`` of it, in JSON's types, as a user would type them."""
+    info = kind.model_fields[name]
+    switch = {"on", "off"} <= set(get_args(info.annotation))  # recorded as whether it is on
+    words = {None: "not given", True: "on" if switch else "given", False: "off" if switch else "not given"}
+
+    def typed(value: Any) -> str:
+        if value is None or isinstance(value, bool):
+            return words[value]
+        return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return f"--{called(name, info)}", [typed(value) for value in values]
 
 
 def _plain(problem: Any) -> str:

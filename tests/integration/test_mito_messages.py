@@ -107,3 +107,14 @@ def test_an_empty_column_of_confidence_is_explained(seen, more, calibration, why
     assert lines == ([said] if why else [])
     with (tmp_path / "out" / "cell_objects.csv").open(newline="") as file:
         assert all(bool(row["confidence"]) != bool(why) for row in csv.DictReader(file))
+
+
+def test_other_settings_are_named_as_they_are_typed(seen, tmp_path, capsys):
+    first = ("--axes", "xy", "xz", "yz", "--extend", "on", "--repair", "on", "--min_agreement", "0.2", "--invert")
+    assert predict(tmp_path, seen[:16], "--min_size", "20", *first) == 0
+    capsys.readouterr()
+    assert predict(tmp_path, seen[:16], "--min_size", "20", "--axes", "xy", "xz") == 2
+    assert (
+        "(--axes xy xz yz -> xy xz; --extend on -> off; --invert given -> not given; --min_agreement 0.2 -> 0.0; "
+        "--repair on -> off)"
+    ) in capsys.readouterr().err

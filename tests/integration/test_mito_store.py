@@ -228,7 +228,7 @@ def test_a_run_that_is_begun_otherwise_is_refused_and_with_overwrite_takes_nothi
     assert (place / "out.ome.zarr.unfinished" / "voted.npz").exists()
     other = ("--pixel_vote_thr", "1")
     assert run(to_store(folder, place / "out.ome.zarr", *other)) == 2
-    assert "out.ome.zarr: holds results that were made differently (pixel_vote_thr: 2 -> 1)" in capsys.readouterr().err
+    assert "out.ome.zarr: holds results that were made differently (--pixel_vote_thr 2 -> 1)" in capsys.readouterr().err
     assert run(to_store(folder, place / "out.ome.zarr", *other, "--overwrite")) == 0
     assert run(to_store(folder, tmp_path / "anew.ome.zarr", *other)) == 0
     anew = open_volume(tmp_path / "anew.ome.zarr").read()

@@ -17,6 +17,9 @@ DECISIVE = {  # options that change the results
     "axes", "channel", "intensity", "invert", "downsampling", "confidence_thr", "center_confidence_thr",
     "min_distance_object_centers", "median_kernel", "min_size", "min_extent", "pixel_vote_thr",
 }  # fmt: skip
+UNSAID: dict[str, object] = {  # of what manifests leave out
+    "min_agreement": 0.0, "repair": False, "extend": False, "confidence_volume": False,
+}  # fmt: skip
 READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architecture"}
 
 
