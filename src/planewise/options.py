@@ -92,7 +92,7 @@ class Options(BaseModel):
         try:
             options = handler(values)
         except ValidationError as error:
-            raise PlanewiseError("; ".join(_plain(problem) for problem in error.errors())) from None
+            raise PlanewiseError("; ".join(_plain(cls, problem) for problem in error.errors())) from None
         for name, value in options:
             for path in value if isinstance(value, tuple) else (value,):
                 if isinstance(path, Path):
@@ -123,13 +123,31 @@ def as_typed(kind: type[Options], name: str, values: Sequence[Any]) -> tuple[str
     return f"--{called(name, info)}", [typed(value) for value in values]
 
 
-def _plain(problem: Any) -> str:
+def allowed(info: FieldInfo) -> str:
+    """Return the values within the bounds of an option, as text: ``a number from 0 to 1``; empty if it has none."""
+    kinds = ("ge", "gt", "le", "lt")
+    bounds = {name: getattr(one, name) for one in info.metadata for name in kinds if hasattr(one, name)}
+    if not bounds:
+        return ""
+    what = "a whole number" if int in (info.annotation, *get_args(info.annotation)) else "a number"
+    if bounds.keys() == {"ge", "le"}:
+        return f"{what} from {bounds['ge']:g} to {bounds['le']:g}"
+    words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    return f"{what} {' and '.join(f'{words[name]} {bound:g}' for name, bound in bounds.items())}"
+
+
+def _plain(kind: type[Options], problem: Any) -> str:
     """Return "--option value: reason"."""
     option = ".".join(str(part) for part in problem["loc"][:1])
     value = problem["input"]
     shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
     ours = problem["msg"].removeprefix("Value error, ")
+    if isinstance(value, float):
+        shown = f"{value:g}"
     given = "" if value is True else f" {shortened(shown)}"  # a switch has no value
+    bounded = problem["type"].startswith(("greater_than", "less_than"))
+    if bounded and (within := allowed(kind.model_fields[option])):
+        return f"--{option}{given}: must be {within}"
     return f"--{option}{given}: {ours if problem['type'] == 'value_error' else ours.lower()}"
 
 
