@@ -84,8 +84,10 @@ def training_alone(folder: Path, name: str, option: str, num_nodes: int = 1) -> 
                 place.rmdir()
 
 
-def launch(fabric: "Fabric", options: LoopOptions, work: Callable[["Fabric"], Result]) -> Result:
+def launch(fabric: "Fabric", options: LoopOptions, work: Callable[["Fabric"], Result], last: Path) -> Result:
     """Do ``work`` in each process, all of which are started here on one node; return the first one's result.
+
+    ``last``: the checkpoint that a stopped training is resumed from.
 
     Raises WorkFailed if a process dies, and PlanewiseError if one fails.
     """
@@ -94,9 +96,10 @@ def launch(fabric: "Fabric", options: LoopOptions, work: Callable[["Fabric"], Re
             return in_thread(partial(fabric.launch, work))
         return fabric.launch(work)
     except ProcessExitedException as error:
+        go_on = "go on with --resume" if last.exists() else "nothing was saved before: begin anew without --resume"
         raise WorkFailed(
             f"one of {options.devices} training processes died ({error.signal_name or error.exit_code}: killed, or "
-            "out of memory), and the others were ended; go on with --resume, or with a smaller --batch_size"
+            f"out of memory), and the others were ended; {go_on}, or with a smaller --batch_size"
         ) from error
     except ProcessRaisedException as error:  # with a traceback as its text
         raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error
