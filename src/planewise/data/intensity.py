@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from planewise.data.contrast import Contrast
 from planewise.data.line_contrast import Polarity
@@ -36,6 +36,14 @@ class TrainedIntensities(BaseModel):
             return content
         rest = {name: value for name, value in content.items() if name != "polarity"}
         return {"contrast": {"fine": content["polarity"], "broad": content["polarity"]}} | rest
+
+    @model_serializer(mode="wrap")
+    def _as_published(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where no more is known than one polarity, files and manifests state it as they always did."""
+        content: dict[str, Any] = handler(self)
+        if self.objects != "unclear" or self.contrast != Contrast(fine=self.contrast.fine, broad=self.contrast.fine):
+            return content
+        return {"low": self.low, "high": self.high, "polarity": self.contrast.fine}
 
     @model_validator(mode="after")
     def _ordered(self) -> "TrainedIntensities":

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,10 @@ class Run:
             listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
             what = f"; --overwrite would leave {listed} as they were" if overwrite else ""
             among = f", with {listed} too among the cases that are given" if others else ""
+            by = f" by planewise {before.version}" if before.version not in ("", version("planewise")) else ""
             raise PlanewiseError(
-                f"{run.place}: holds results that were made differently ({difference}){what}; give another output, or "
-                f"replace what is there with --overwrite{among}"
+                f"{run.place}: holds results that were made differently{by} ({difference}){what}; give another output, "
+                f"or replace what is there with --overwrite{among}"
             )
         if difference:  # none of the existing results can be used
             for record in run.cases.values():

@@ -62,3 +62,11 @@ def test_the_tail_is_clear_if_most_tiles_agree():
 def test_a_file_that_states_one_polarity_states_it_for_all_lines():
     assert TrainedIntensities.model_validate({"low": 0.2, "high": 0.9, "polarity": "dark"}).contrast == DARK
     assert TrainedIntensities.model_validate({"low": 0.2, "high": 0.9}).contrast == Contrast()
+
+
+@pytest.mark.parametrize("more", [{}, {"objects": "dark"}])
+def test_a_file_states_one_polarity_if_no_more_is_known(more):
+    stated = {"low": 0.2, "high": 0.9, "contrast": DARK.model_dump()} | more
+    seen = TrainedIntensities.model_validate(stated)
+    assert seen.model_dump() == (stated if more else {"low": 0.2, "high": 0.9, "polarity": "dark"})
+    assert TrainedIntensities.model_validate(seen.model_dump()) == seen

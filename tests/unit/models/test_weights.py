@@ -199,8 +199,6 @@ def test_a_config_that_is_not_there_lists_the_shipped_ones(name):
 
 def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):
     content = yaml.safe_load(find_model_file("MitoNet_v1").read_text()) | {"their_key": [1, 2]}
-    lines = {"fine": "dark", "broad": "dark", "tail": "unclear"}  # what its polarity says
-    content["intensities"] = {"low": 0.25, "high": 0.9, "contrast": lines, "objects": "unclear"}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
     write_model_file(tmp_path / "b.yaml", read_model_file(tmp_path / "a.yaml"))
     assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | dict.fromkeys(
