@@ -54,15 +54,15 @@ def train_ild(options: IldTrain) -> int:
 
     Raises PlanewiseError too, before any work, if a training of this name is running in the folder.
     """
+    slices = options.npy_path or options.work_dir
+    if options.corrections is None and not slices.is_dir():
+        raise PlanewiseError(f"{slices}: no such folder; planewise ild prepare makes the slices")
     with training_alone(options.work_dir, options.task_name, "--task_name", options.num_nodes):
         return _finetune(options)
 
 
 def _finetune(options: IldTrain) -> int:
     device = choose_device(options.device)
-    slices = options.npy_path or options.work_dir
-    if options.corrections is None and not slices.is_dir():
-        raise PlanewiseError(f"{slices}: no such folder; planewise ild prepare makes the slices")
     parts = _parts(options)
     folder = options.work_dir / options.task_name
     logs = folder / LOGS
