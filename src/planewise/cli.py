@@ -19,7 +19,7 @@ from planewise.commands import COMMANDS, Command
 EXIT_FAILED = 1
 EXIT_REFUSED = 2  # options or a dataset that cannot be used: nothing was done
 EXIT_INTERRUPTED = 130
-KEPT = "What was finished is kept; the same command continues, a training with --resume."
+KEPT = "What was finished is kept; the same command continues, a training that was saved with --resume."
 # What a disk or a system can say at any time: no mistake of the program, unlike other errors
 SYSTEM = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENAMETOOLONG, errno.ENOMEM, errno.ENOSPC,
           errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE}  # fmt: skip
@@ -94,7 +94,7 @@ def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -
             print(f"{listed(group)}\n\nplanewise {arguments[0]} COMMAND --help shows a command's options and examples.")
             return 0 if arguments[1:] else EXIT_REFUSED
         name = name.partition(" -")[0]  # without options
-        near = " or ".join(f"'{each}'" for each in _meant(name, group))
+        near = " or ".join(f"'planewise {each}'" for each in _meant(name, group))
         meant = f"; did you mean {near}? Known" if near else "; known"
         print(f"planewise: unknown command '{name}'{meant} are {', '.join(group or COMMANDS)}", file=sys.stderr)
         return EXIT_REFUSED
@@ -121,8 +121,21 @@ def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -
 def _meant(name: str, group: list[str]) -> list[str]:
     """Return the commands, or their group, that an unknown ``name`` may mean; ``group``: those that share its first
     word."""
+    first, _, second = name.partition(" ")
+    if first == "help":
+        return [f"{second} --help".strip()]
+    if first == "version":
+        return ["--version"]
+    if group and second == "help":
+        return [f"{first} --help"]
+    if group and second in COMMANDS:
+        return [second]
     if group:
-        return difflib.get_close_matches(name, group, 1)
+        in_group = {known.split()[1]: known for known in group}
+        if near := difflib.get_close_matches(second, in_group, 1):
+            return [in_group[near[0]]]
+        elsewhere = [known for known in COMMANDS if known.split()[-1] == second]
+        return elsewhere or difflib.get_close_matches(second, [known for known in COMMANDS if " " not in known], 1)
     ends = [known for known in COMMANDS if known.split()[1:] == name.split()[:1]]
     return ends or difflib.get_close_matches(name, [*COMMANDS, *(known.split()[0] for known in COMMANDS)], 1)
 

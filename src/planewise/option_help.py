@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import tyro
 from pydantic.fields import FieldInfo
 
-from planewise.options import Options, as_folder, as_name
+from planewise.options import Options, as_folder, as_name, called
 
 NEEDED, ONE_OF, OTHER = "needed", "needed, one of", "options"
 GROUPS = {  # headings of options shared by commands; all other options are the command's main ones
@@ -93,10 +93,10 @@ def options_of(kind: type[Options]) -> list[Option]:
 
 
 def _option(name: str, info: FieldInfo, alternative: bool) -> Option:
-    called = next((one.name for one in info.metadata if getattr(one, "name", None)), None) or name
+    typed = called(name, info)
     positional = tyro.conf.Positional in info.metadata
     several = get_origin(without_none(info.annotation)) is tuple and positional
-    flag = f"{called.upper()}{' ...' if several else ''}" if positional else f"--{called}"
+    flag = f"{typed.upper()}{' ...' if several else ''}" if positional else f"--{typed}"
     said = next(
         (one.metavar for one in info.metadata if getattr(one, "metavar", None)), ""
     )  # if the type is not informative enough

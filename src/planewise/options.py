@@ -3,8 +3,9 @@
 import errno
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +15,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from planewise.errors import PlanewiseError
 
@@ -90,7 +92,7 @@ class Options(BaseModel):
         try:
             options = handler(values)
         except ValidationError as error:
-            raise PlanewiseError("; ".join(_plain(problem) for problem in error.errors())) from None
+            raise PlanewiseError("; ".join(_plain(cls, problem) for problem in error.errors())) from None
         for name, value in options:
             for path in value if isinstance(value, tuple) else (value,):
                 if isinstance(path, Path):
@@ -102,13 +104,50 @@ class Options(BaseModel):
         return options
 
 
-def _plain(problem: Any) -> str:
+def called(name: str, info: FieldInfo) -> str:
+    """Return the name by which an option is given, which is its field's unless that is taken."""
+    return next((str(one.name) for one in info.metadata if getattr(one, "name", None)), name)
+
+
+def as_typed(kind: type[Options], name: str, values: Sequence[Any]) -> tuple[str, list[str]]:
+    """Return the flag of an option of ``kind``, and ``values`` of it, in JSON's types, as a user would type them."""
+    info = kind.model_fields[name]
+    switch = {"on", "off"} <= set(get_args(info.annotation))  # recorded as whether it is on
+    words = {None: "not given", True: "on" if switch else "given", False: "off" if switch else "not given"}
+
+    def typed(value: Any) -> str:
+        if value is None or isinstance(value, bool):
+            return words[value]
+        return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return f"--{called(name, info)}", [typed(value) for value in values]
+
+
+def allowed(info: FieldInfo) -> str:
+    """Return the values within the bounds of an option, as text: ``a number from 0 to 1``; empty if it has none."""
+    kinds = ("ge", "gt", "le", "lt")
+    bounds = {name: getattr(one, name) for one in info.metadata for name in kinds if hasattr(one, name)}
+    if not bounds:
+        return ""
+    what = "a whole number" if int in (info.annotation, *get_args(info.annotation)) else "a number"
+    if bounds.keys() == {"ge", "le"}:
+        return f"{what} from {bounds['ge']:g} to {bounds['le']:g}"
+    words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    return f"{what} {' and '.join(f'{words[name]} {bound:g}' for name, bound in bounds.items())}"
+
+
+def _plain(kind: type[Options], problem: Any) -> str:
     """Return "--option value: reason"."""
     option = ".".join(str(part) for part in problem["loc"][:1])
     value = problem["input"]
     shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
     ours = problem["msg"].removeprefix("Value error, ")
+    if isinstance(value, float):
+        shown = f"{value:g}"
     given = "" if value is True else f" {shortened(shown)}"  # a switch has no value
+    bounded = problem["type"].startswith(("greater_than", "less_than"))
+    if bounded and (within := allowed(kind.model_fields[option])):
+        return f"--{option}{given}: must be {within}"
     return f"--{option}{given}: {ours if problem['type'] == 'value_error' else ours.lower()}"
 
 

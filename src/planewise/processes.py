@@ -3,19 +3,25 @@
 import multiprocessing
 import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
+from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self
+from typing import IO, Any, NoReturn, Self
+
+from planewise.errors import PlanewiseError
 
 SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 WARNINGS = frozenset({signal.SIGUSR1, signal.SIGUSR2})  # sent by batch systems before a job's end, on request
 EXIT_TERMINATED = 128 + signal.SIGTERM
 CALLED_BY_LLVM = {"_raw_object_cache_notify", "_raw_object_cache_getbuffer"}  # llvmlite's functions, for kernels
+FAR = 2**30  # the byte that Windows locks: others may read what lies before it
 SOON = 0.01  # seconds until a postponed signal is sent again
 
 
@@ -206,3 +212,69 @@ def in_thread(spawn_and_wait: Callable[[], Any]) -> Any:
                     process.join()
                 wait([done], timeout=0.1)
             raise
+
+
+_held: set[int] = set()  # descriptors of the locks of this process
+
+
+def _let_go() -> None:
+    """Close the locks in a forked process, which would hold them on when its parent is killed."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):  # missing on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_let_go)
+
+
+@contextmanager
+def alone(lock: Path, taken: str) -> Iterator[None]:
+    """Hold the file ``lock``, made if needed, in here; the system lets it go when this process ends in any way.
+
+    Whoever removes it must do so in here. Raises PlanewiseError with ``taken`` and the process that holds it.
+    """
+    with _opened(lock, taken) as file:
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        _held.add(file.fileno())
+        try:
+            yield
+        finally:
+            _held.discard(file.fileno())
+
+
+def _opened(lock: Path, taken: str) -> IO[str]:
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a+")
+        if not _lock(file):
+            file.seek(0)
+            holder = file.read().strip()
+            file.close()
+            raise PlanewiseError(f"{taken} ({holder})")
+        try:
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        file.close()  # the one that held it has removed it in between
+
+
+def _lock(file: IO[str]) -> bool:
+    """Lock an open file, unless another process has; return whether this one holds it now."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(FAR)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True

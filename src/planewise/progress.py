@@ -137,7 +137,8 @@ def _shown(what: str, total: int, done: int, unit: str) -> AbstractContextManage
         return nullcontext(function)
     if not is_on_terminal():
         return nullcontext(lambda state: None)
-    return _bar(what, total, done, unit) if console.is_terminal else _lines(done)
+    drawn = console.is_terminal and console.file.isatty()  # which rich takes for granted where FORCE_COLOR is set
+    return _bar(what, total, done, unit) if drawn else _lines(done)
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def test_unstable_masks_are_replaced_where_that_is_asked_for_and_results_know_it
     assert replaced
     capsys.readouterr()
     assert predict("kept", "--stability_fallback") == 2
-    assert "stability_fallback: no -> yes" in capsys.readouterr().err
+    assert "--stability_fallback not given -> given" in capsys.readouterr().err
 
 
 def test_the_model_s_card_says_how_it_came_about(job):

@@ -280,7 +280,7 @@ def test_a_model_of_drawn_boxes_is_refused_and_so_are_two_kinds_of_prompts_in_on
     assert not (tmp_path / "out").exists()
     assert predict(tests, tmp_path / "out", eager) == 0
     assert predict(tests, tmp_path / "out", eager, "--prompts", "truth") == 2
-    assert "prompts: auto -> truth (an oracle)" in capsys.readouterr().err
+    assert "--prompts auto -> truth (an oracle)" in capsys.readouterr().err
     assert predict(tests, tmp_path / "out", eager, "--prompts", "truth", "--overwrite") == 0
 
 

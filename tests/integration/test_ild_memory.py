@@ -54,7 +54,7 @@ def test_objects_go_on_by_memory_and_results_know_it(job, capsys):
     assert options[1]["propagation"] == "memory"
     capsys.readouterr()
     assert predict(job, "memory") == 2
-    assert "made differently (propagation: memory -> boxes)" in " ".join(capsys.readouterr().err.split())
+    assert "made differently (--propagation memory -> boxes)" in " ".join(capsys.readouterr().err.split())
     assert predict(job, "half", "--propagation", "memory", "--precision", "bf16") == 0
     half = read_labels(job / "half" / "CT_phantomtest.nii.gz").voxels
     assert (half == memory).mean() > 0.8

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -219,6 +220,40 @@ def test_ctrl_c_in_a_run_that_goes_on_keeps_what_is_finished(
     ]
 
 
+@pytest.mark.parametrize(
+    ("begun_by", "words"), [({"planewise": "0.0.1"}, "planewise 0.0.1"), ({}, "an earlier version of planewise")]
+)
+def test_work_that_this_version_cannot_continue_names_the_one_that_began_it(
+    folder, begun, tmp_path, capsys, begun_by, words
+):
+    place = tmp_path / "here"
+    shutil.copytree(begun, place)
+    file = place / "out.ome.zarr.unfinished" / "run.json"
+    content = json.loads(file.read_text())
+    assert content.pop("planewise") == version("planewise")
+    file.write_text(json.dumps(content | begun_by | {"layout": 1}))
+    assert run(to_store(folder, place / "out.ome.zarr")) == 2
+    said = f"out.ome.zarr.unfinished: holds the unfinished work of {words}, which planewise {version('planewise')} "
+    assert (
+        f"{said}cannot continue; start again with --overwrite, or finish it with that version"
+        in capsys.readouterr().err
+    )
+    assert run(to_store(folder, place / "out.ome.zarr", "--overwrite")) == 0
+    assert same_as_memory(folder, place / "out.ome.zarr")
+
+
+def test_work_begun_otherwise_by_another_version_names_that(folder, begun, tmp_path, capsys):
+    place = tmp_path / "here"
+    shutil.copytree(begun, place)
+    manifest = place / "out.planewise.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": "0.0.1"}))
+    assert run(to_store(folder, place / "out.ome.zarr", "--min_extent", "2")) == 2
+    words = "holds results that were made differently by planewise 0.0.1 (--min_extent 1 -> 2); give another output, or"
+    assert words in capsys.readouterr().err
+    assert run(to_store(folder, place / "out.ome.zarr")) == 0  # the version alone is no difference
+    assert same_as_memory(folder, place / "out.ome.zarr")
+
+
 def test_a_run_that_is_begun_otherwise_is_refused_and_with_overwrite_takes_nothing_of_it(
     folder, begun, tmp_path, capsys
 ):
@@ -228,7 +263,7 @@ def test_a_run_that_is_begun_otherwise_is_refused_and_with_overwrite_takes_nothi
     assert (place / "out.ome.zarr.unfinished" / "voted.npz").exists()
     other = ("--pixel_vote_thr", "1")
     assert run(to_store(folder, place / "out.ome.zarr", *other)) == 2
-    assert "out.ome.zarr: holds results that were made differently (pixel_vote_thr: 2 -> 1)" in capsys.readouterr().err
+    assert "out.ome.zarr: holds results that were made differently (--pixel_vote_thr 2 -> 1)" in capsys.readouterr().err
     assert run(to_store(folder, place / "out.ome.zarr", *other, "--overwrite")) == 0
     assert run(to_store(folder, tmp_path / "anew.ome.zarr", *other)) == 0
     anew = open_volume(tmp_path / "anew.ome.zarr").read()

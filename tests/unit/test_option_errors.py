@@ -1,9 +1,12 @@
 """Every command line that cannot be used is refused in words: the option, what was given, what is allowed."""
 
+import re
+
 import pytest
 
-from planewise.cli import parse, run
+from planewise.cli import _find, parse, run
 from planewise.commands import COMMANDS
+from planewise.options import allowed
 
 PREDICT = "mito predict --trained_model m --input i --output o"
 
@@ -65,3 +68,32 @@ def test_what_tyro_takes_is_not_refused(line):
     words = line.split()
     name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
     parse(COMMANDS[name], "planewise", words[len(name.split()) :], {})
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"{PREDICT} --min_agreement 20", "--min_agreement 20: must be a number from 0 to 1"),
+        (f"{PREDICT} --min_agreement nan", "--min_agreement nan: must be a number from 0 to 1"),
+        (f"{PREDICT} --confidence_thr 1", "--confidence_thr 1: must be a number above 0 and below 1"),
+        (f"{PREDICT} --min_size -1", "--min_size -1: must be a whole number of at least 0"),
+        ("mito train d m --learning_rate 0", "--learning_rate 0: must be a number above 0"),
+        ("view d --port 70000", "--port 70000: must be a whole number from 0 to 65535"),
+        ("ild prepare d w --valid_share 1", "--valid_share 1: must be a number of at least 0 and below 1"),
+    ],
+)
+def test_a_value_beyond_its_bounds_is_refused_with_what_is_allowed(line, words, capsys):
+    with pytest.raises(SystemExit) as refused:
+        run(line.split())
+    assert refused.value.code == 2
+    assert capsys.readouterr().err.endswith(f": {words}\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_bounded_option_has_words_for_its_bounds(name):
+    kind = _find(COMMANDS[name].options)
+    for field, info in kind.model_fields.items():
+        bounds = [one for one in info.metadata if {"ge", "gt", "le", "lt"} & set(dir(one))]
+        assert bool(allowed(info)) == bool(bounds), field
+        one = r"(of at least|above|below|of at most) [\d.]+"
+        assert re.fullmatch(rf"(a (whole )?number (from \d+ to \d+|{one}( and {one})?))?", allowed(info))

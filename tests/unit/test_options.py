@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from planewise.apps.mito.options import MitoPredict
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.cli import run
+from planewise.options import as_typed
 from planewise.volumes.files import write_volume
 from planewise.volumes.volume import Volume
 
@@ -129,3 +132,10 @@ def test_a_model_s_yaml_that_cannot_be_used(text, words, capsys, tmp_path):
     assert "m.yaml" in err
     assert words.lower() in err.lower()
     assert "Traceback" not in err
+
+
+def test_values_are_said_as_they_are_typed():
+    assert as_typed(MitoPredict, "extend", [True, False, "on"]) == ("--extend", ["on", "off", "on"])
+    assert as_typed(MitoPredict, "invert", [True, None]) == ("--invert", ["given", "not given"])
+    assert as_typed(MitoPredict, "axes", [["xy", "xz"], None]) == ("--axes", ["xy xz", "not given"])
+    assert as_typed(MitoTrain, "base_model", ["A.yaml"]) == ("--model_config", ["A.yaml"])

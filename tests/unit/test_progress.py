@@ -3,8 +3,10 @@
 import io
 import logging
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
@@ -69,14 +71,43 @@ def test_nothing_is_ever_further_than_all_of_it():
     assert [state.done for state in seen] == [1, 2, 3]
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 def test_a_bar_on_a_terminal_ends_at_all_of_it(monkeypatch):
-    text = io.StringIO()
+    text = Terminal()
     console = Console(file=text, force_terminal=True, width=100)
     monkeypatch.setattr(module, "console", console)
     with progress("work", 3, unit="slices") as advance:
         advance(7, "a note")
     assert "3/3" in text.getvalue()
     assert "7/3" not in text.getvalue()
+
+
+WORK = """
+from planewise.progress import on_terminal, progress
+with on_terminal(), progress("work", 2) as advance:
+    advance(2)
+"""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bars_are_drawn_on_a_terminal_alone_whatever_is_said_of_colours(terminal):
+    here, there = pty.openpty() if terminal else os.pipe()
+    try:
+        environment = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm"}
+        subprocess.run([sys.executable, "-c", WORK], stderr=there, env=environment, check=True)
+        os.close(there)
+        written = b""
+        with suppress(OSError):  # which is how a terminal ends
+            while part := os.read(here, 4096):
+                written += part
+    finally:
+        os.close(here)
+    assert ("2/2" in written.decode()) == terminal
+    assert terminal or written == b""
 
 
 def test_lines_stand_for_a_bar(monkeypatch, capfd):

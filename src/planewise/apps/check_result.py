@@ -51,7 +51,7 @@ def _row(case: CheckedCase, checked: Checked) -> tuple[str, ...]:
     )
     shape = " x ".join(map(str, volume.shape))
     used = f"{seen.low:.5g} to {seen.high:.5g}"
-    return (*place, shape, spacing, str(seen.dtype), used, seen.polarity, " ".join(case.image.planes))
+    return (*place, shape, spacing, str(seen.dtype), used, seen.contrast.polarity, " ".join(case.image.planes))
 
 
 def _class_row(name: str, cases: list[CheckedCase]) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def _case_as_json(case: CheckedCase, checked: Checked) -> dict[str, Any]:
             "least": seen.least,
             "most": seen.most,
             "used": [seen.low, seen.high],
-            "fine_structures": seen.polarity,
+            "fine_structures": seen.contrast.polarity,
             "planes": case.image.planes,
         }
     content["classes"] = {

@@ -1,10 +1,9 @@
 """models: list the models known by name, show one in full, or write one as a file."""
 
-from difflib import get_close_matches
-
 from planewise.apps.models_options import PACKAGE, Models, ModelsExport
 from planewise.errors import PlanewiseError
 from planewise.models.downloads import cached
+from planewise.models.meant import either, near_names
 from planewise.models.model_file import SHIPPED, ModelFile, find_model_file, read_model_file
 from planewise.models.zoo import PUBLISHED, Kind, Published
 from planewise.progress import say
@@ -54,24 +53,12 @@ def _facts(name: str) -> tuple[str, dict[str, str]]:
     others = _without_weights()
     if name not in others:
         known = [*(model.name for model in PUBLISHED), *others]
-        near = _near(name, known)
-        meant = f"; did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}? Also" if near else ";"
+        near = near_names(name, known)
+        meant = f"; did you mean {either(near)}? Also" if near else ";"
         rest = ", ".join(each for each in known if each not in near)
         raise PlanewiseError(f"{name}: no model has this name{meant} known are {rest}")
     about, use = " ".join(others[name].description.split()), FROM_SCRATCH.format(name=name)
     return name, {"kind": f"MitoNet: {KINDS['MitoNet']}", "about": about, "weights": NONE, "use": use}
-
-
-def _near(name: str, known: list[str]) -> list[str]:
-    """Return the names that begin with ``name``, then those that it is in; where there is none, the most similar one.
-
-    Case does not matter, nor which of blank, hyphen and underscore stands between words.
-    """
-    typed, plain = name.lower().replace(" ", "_").replace("-", "_"), {each.lower(): each for each in known}
-    within = [each for each in plain if typed and typed in each]
-    return [plain[each] for each in sorted(within, key=lambda each: not each.startswith(typed))] or [
-        plain[each] for each in get_close_matches(typed, list(plain), 1)
-    ]
 
 
 def _facts_of(model: Published) -> dict[str, str]:

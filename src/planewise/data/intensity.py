@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from planewise.data.contrast import Contrast
 from planewise.data.line_contrast import Polarity
 from planewise.errors import PlanewiseError
 from planewise.volumes.formats.dicom import Series
@@ -14,16 +16,34 @@ QUANTILES = (0.005, 0.995)  # the used range lies between them, so that specks a
 
 
 class TrainedIntensities(BaseModel):
-    """What a model was trained on: the two ``QUANTILES`` as shares of the range, and the polarity of the contrast.
+    """What a model was trained on: the two ``QUANTILES`` as shares of the range, and the contrast.
 
-    ``polarity``: whether fine structures, such as membranes, are darker or brighter than what lies around them. By
-    default, two thirds of the range.
+    ``objects``: whether the objects of its truth were darker or brighter than the background. By default, two thirds of
+    the range. A file may state one ``polarity`` for lines of all widths.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     low: float = 0.25
     high: float = 0.9
-    polarity: Polarity = "unclear"
+    contrast: Contrast = Contrast()
+    objects: Polarity = "unclear"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_all_lines(cls, content: Any) -> Any:
+        """Published models' files, and those of earlier versions, state no more than the ``polarity`` of lines."""
+        if not isinstance(content, dict) or "polarity" not in content:
+            return content
+        rest = {name: value for name, value in content.items() if name != "polarity"}
+        return {"contrast": {"fine": content["polarity"], "broad": content["polarity"]}} | rest
+
+    @model_serializer(mode="wrap")
+    def _as_published(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where no more is known than one polarity, files and manifests state it as they always did."""
+        content: dict[str, Any] = handler(self)
+        if self.objects != "unclear" or self.contrast != Contrast(fine=self.contrast.fine, broad=self.contrast.fine):
+            return content
+        return {"low": self.low, "high": self.high, "polarity": self.contrast.fine}
 
     @model_validator(mode="after")
     def _ordered(self) -> "TrainedIntensities":

@@ -12,8 +12,9 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from planewise.data.contrast import Contrast, contrast_of, objects_contrast, objects_polarity, skewness
 from planewise.data.intensity import QUANTILES, IntensityRange, TrainedIntensities, refuse_not_finite
-from planewise.data.line_contrast import TILE, Lines, Polarity, line_contrast, polarity_of, tile_corner, tile_places
+from planewise.data.line_contrast import TILE, Lines, line_contrast, mean_contrast, tile_corner, tile_places
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import read_voxels
 from planewise.volumes.formats.dicom import Series
@@ -34,7 +35,8 @@ class IntensityProfile:
     """The intensities of a volume.
 
     ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, without padding. ``values``: the number of
-    different values, counted up to one above ``MOST_CLASSES``. ``lines``: see ``line_contrast``.
+    different values, counted up to one above ``MOST_CLASSES``. ``lines``: mean contrast of fine lines, see
+    ``line_contrast``.
     """
 
     dtype: np.dtype
@@ -44,7 +46,7 @@ class IntensityProfile:
     high: float
     values: int
     lines: float
-    polarity: Polarity
+    contrast: Contrast
 
     @property
     def used(self) -> str:
@@ -59,8 +61,7 @@ class IntensityProfile:
         """Return the intensities that a model is trained on if it sees this volume in ``range_``."""
         low, high = sorted((v - range_.low) / (range_.high - range_.low) for v in (self.low, self.high))
         inverted = range_.low > range_.high
-        flipped: dict[Polarity, Polarity] = {"dark": "bright", "bright": "dark", "unclear": "unclear"}
-        return TrainedIntensities(low=low, high=high, polarity=flipped[self.polarity] if inverted else self.polarity)
+        return TrainedIntensities(low=low, high=high, contrast=self.contrast.inverted() if inverted else self.contrast)
 
 
 def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
@@ -80,6 +81,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     samples: list[np.ndarray] = []
     least, most = math.inf, -math.inf
     of_tiles: list[Lines] = []
+    skewnesses: list[float] = []
     tiles = tile_places(volume.shape)
     # Which voxels are sampled depends on the slabs; counting does not, so stored chunks are read once for it.
     for planes in slabs(volume.voxels) if counted else slab_starts(volume.shape):
@@ -92,7 +94,9 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
             samples.append(slab.reshape(-1)[::step].astype(np.float64))
         for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # smaller volumes show too little
             if planes.start <= z < planes.stop:
-                of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
+                tile = slab[z - planes.start, y : y + TILE, x : x + TILE]
+                of_tiles.append(line_contrast(tile))
+                skewnesses.append(skewness(tile))
     if counted:
         values = np.flatnonzero(counts)
         amounts, values = counts[values], values + float(offset)
@@ -100,9 +104,10 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     else:
         values, amounts = np.unique(np.concatenate(samples), return_counts=True)
     low, high = _quantiles(values, amounts)
-    lines, polarity = polarity_of(of_tiles)
+    contrast = contrast_of(of_tiles, skewnesses)
     different = len(np.union1d(values, [least, most]))
-    return IntensityProfile(dtype, least, most, low, high, min(different, MOST_CLASSES + 1), lines, polarity)
+    counted_values = min(different, MOST_CLASSES + 1)
+    return IntensityProfile(dtype, least, most, low, high, counted_values, mean_contrast(of_tiles), contrast)
 
 
 def like_labels(voxels: np.ndarray, path: Path | Series) -> str:
@@ -123,19 +128,32 @@ def _like_labels(path: Path | Series, dtype: np.dtype, values: int, least: float
     )
 
 
-def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
-    """Return the intensities that a model is trained on if it sees ``images`` (H, W), float32 shares of its range."""
+def measure_slices(slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> TrainedIntensities:
+    """Return the intensities that a model is trained on if it sees ``slices``: images and their labels, both (H, W).
+
+    Images are float32 shares of its range; labels: see ``objects_contrast``.
+    """
     samples: list[np.ndarray] = []
     of_tiles: list[Lines] = []
-    for number, image in enumerate(images):
+    skewnesses: list[float] = []
+    of_objects: list[float] = []
+    for number, (image, labels) in enumerate(slices):
         samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
+        of_objects.append(objects_contrast(image, labels))
         y, x = tile_corner(number, *image.shape)
         if min(image.shape) >= TILE:
-            of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
+            tile = image[y : y + TILE, x : x + TILE]
+            of_tiles.append(line_contrast(tile))
+            skewnesses.append(skewness(tile))
     low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
     if low == high:  # all values are the same: any range will do
         low, high = 0.0, 1.0
-    return TrainedIntensities(low=round(low, 4), high=round(high, 4), polarity=polarity_of(of_tiles)[1])
+    return TrainedIntensities(
+        low=round(low, 4),
+        high=round(high, 4),
+        contrast=contrast_of(of_tiles, skewnesses),
+        objects=objects_polarity(of_objects),
+    )
 
 
 def _counts(voxels: np.ndarray, values: int, offset: int) -> np.ndarray:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.data.contrast import OPPOSITE, Contrast
 from planewise.data.intensity import IntensityRange, TrainedIntensities
 from planewise.data.intensity_profile import MOST_CLASSES, IntensityProfile, measure_intensities
-from planewise.data.line_contrast import Polarity
 from planewise.errors import PlanewiseError
 from planewise.volumes.volume import Volume
 
@@ -35,9 +35,22 @@ class IntensityRule:
         profile = measure_intensities(volume, path)
         return *choose_range(profile, self.trained, path, self.given, self.invert), profile
 
-    def of_polarity(self, polarity: Polarity) -> "IntensityRule":
-        """Return the rule for a model that was trained on images of ``polarity``."""
-        return replace(self, trained=self.trained.model_copy(update={"polarity": polarity}))
+    def completed(self, seen: Contrast) -> "IntensityRule":
+        """Return the rule for a model that was trained on images of a contrast that is, where unclear, as ``seen``."""
+        contrast = self.trained.contrast.completed(seen)
+        return replace(self, trained=self.trained.model_copy(update={"contrast": contrast}))
+
+    def unchecked(self, profile: IntensityProfile) -> str:
+        """Return, as text, that a volume's contrast could not be checked; empty if it could, or is set by the user."""
+        if self.given is not None or self.invert or profile.contrast.against(self.trained.contrast) != "unclear":
+            return ""
+        objects = self.trained.objects
+        if objects == "unclear":
+            return "whether its contrast is that of the training data could not be checked; --invert, if it is inverted"
+        return (
+            "whether its contrast is that of the training data could not be checked: objects there are mostly "
+            f"{objects}er than their surroundings; --invert, if here they are {OPPOSITE[objects]}er"
+        )
 
 
 def choose_range(
@@ -57,11 +70,10 @@ def choose_range(
         seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as set by --intensity"
         return _clipping(profile, low, high), seen
     refuse_what_has_no_range(profile, path)
-    if not invert and {profile.polarity, trained.polarity} == {"dark", "bright"}:
+    if not invert and profile.contrast.against(trained.contrast) == "inverted":
         raise PlanewiseError(
-            f"{path}: its contrast is inverted: fine structures are {profile.polarity}, but the model was trained on "
-            f"{trained.polarity} ones (line contrast {profile.lines:+.2f}); --invert inverts it, and --intensity "
-            "LOW HIGH uses it unchanged"
+            f"{path}: its contrast is inverted: {profile.contrast} (line contrast {profile.lines:+.2f}), but the model "
+            f"was trained on {trained.contrast}; --invert inverts it, and --intensity LOW HIGH uses it unchanged"
         )
     whole = _full_range(profile)
     if whole and profile.high - profile.low >= LEAST_CONTRAST * (whole[1] - whole[0]) * (trained.high - trained.low):

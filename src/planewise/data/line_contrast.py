@@ -7,7 +7,7 @@ import numpy as np
 
 TILES, TILE = 32, 128  # regions examined for fine structures: their number, and their side in pixels
 LINE_WIDTHS = (1.5, 3.0)  # pixels, sigma: membranes and the like
-LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree, at both widths
+LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree
 SHARP = 4.0  # curvature at the first width over that at the second: below this, an image is too blurred to decide
 
 Polarity = Literal["dark", "bright", "unclear"]
@@ -59,15 +59,24 @@ def line_contrast(tile: np.ndarray) -> Lines:
     return Lines(tuple(contrasts), curvatures[0] / curvatures[1] if curvatures[1] > 0 else math.nan)
 
 
-def polarity_of(of_tiles: list[Lines]) -> tuple[float, Polarity]:
-    """Return the mean contrast of fine lines in tiles, and their polarity if most tiles agree at both widths."""
-    known = np.array([lines.contrasts for lines in of_tiles if not math.isnan(sum(lines.contrasts))])
-    if len(known) < LEAST_TILES:
-        return (float(known[:, 0].mean()) if len(known) else math.nan), "unclear"
+def mean_contrast(of_tiles: list[Lines]) -> float:
+    """Return the mean contrast of fine lines in tiles; NaN if none is known."""
+    known = _known(of_tiles)
+    return float(known[:, 0].mean()) if len(known) else math.nan
+
+
+def polarities_of(of_tiles: list[Lines]) -> tuple[Polarity, ...]:
+    """Return the polarity of lines of each of ``LINE_WIDTHS``; it is clear if most tiles agree on it."""
+    known = _known(of_tiles)
+    if len(known) < LEAST_TILES or float(np.nanmean([lines.sharpness for lines in of_tiles])) < SHARP:
+        return tuple("unclear" for _ in LINE_WIDTHS)
     means = known.mean(axis=0)
     agree = (np.sign(known) == np.sign(means)).mean(axis=0)
-    sharp = float(np.nanmean([lines.sharpness for lines in of_tiles])) >= SHARP
-    clear = sharp and len(set(np.sign(means))) == 1 and (np.abs(means) >= LEAST_LINE_CONTRAST).all()
-    if not clear or (agree < AGREEING).any():
-        return float(means[0]), "unclear"
-    return float(means[0]), "dark" if means[0] < 0 else "bright"
+    clear = (np.abs(means) >= LEAST_LINE_CONTRAST) & (agree >= AGREEING)
+    return tuple("unclear" if not sure else "dark" if mean < 0 else "bright" for mean, sure in zip(means, clear))
+
+
+def _known(of_tiles: list[Lines]) -> np.ndarray:
+    """Return the contrasts (tiles, widths) of the tiles that have any."""
+    known = [lines.contrasts for lines in of_tiles if not math.isnan(sum(lines.contrasts))]
+    return np.array(known).reshape(len(known), len(LINE_WIDTHS))

@@ -17,6 +17,7 @@ from typing import Any
 
 from planewise.data.case import Case
 from planewise.errors import PlanewiseError
+from planewise.options import Options, as_typed
 from planewise.progress import say
 from planewise.volumes.formats.sidecar import dataset_unit, sidecars
 from planewise.volumes.json_files import write_json
@@ -42,14 +43,17 @@ class MadeFrom:
         text = json.dumps([self.options, self.data], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def differences(self, now: "MadeFrom", unsaid: dict[str, Any] | None = None) -> str:
+    def differences(
+        self, now: "MadeFrom", unsaid: dict[str, Any] | None = None, kind: type[Options] | None = None
+    ) -> str:
         """Return what differs ``now``, as text: ``planes: xy -> xy xz yz; data: a changed, b new``.
 
-        ``unsaid``: the values of options that are missing.
+        ``unsaid``: the values of options that are missing. ``kind``: the command's options, which are named as they are
+        typed: ``--axes xy -> xy xz yz``.
         """
         old, new = (_as_json((unsaid or {}) | options) for options in (self.options, now.options))
         changes = [
-            f"{name}: {as_written(old.get(name))} -> {as_written(new.get(name))}"
+            _change(name, old.get(name), new.get(name), kind)
             if not isinstance(new.get(name, old.get(name)), dict)
             else f"another {name}"
             for name in sorted(old.keys() | new.keys())
@@ -188,6 +192,13 @@ def _detached(path: Path) -> list[Path]:
 
 def _as_json(options: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(options)))
+
+
+def _change(name: str, before: Any, now: Any, kind: type[Options] | None) -> str:
+    if kind is None or name not in kind.model_fields:
+        return f"{name}: {as_written(before)} -> {as_written(now)}"
+    flag, values = as_typed(kind, name, (before, now))
+    return f"{flag} {' -> '.join(values)}"
 
 
 def as_written(value: Any) -> str:

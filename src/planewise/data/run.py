@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from planewise.data.manifest import (
 )
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
+from planewise.options import Options
 
 
 class Run:
@@ -64,14 +66,16 @@ class Run:
         renewed: bool = False,
         store: Path | None = None,
         unsaid: dict[str, Any] | None = None,
+        kind: type[Options] | None = None,
     ) -> "Run":
         """Begin or continue ``command`` for ``cases``; nothing is written before a case is started.
 
         ``manifest``: its path, in the folder of the results. ``options``: those that determine the results, in JSON's
         types. ``model``: the file of its weights. ``store``: the single result, if it is not a folder of results.
-        ``unsaid``: values of decisive options that are missing in ``options`` or in the manifest. Raises
-        PlanewiseError if the folder holds results made differently, unless ``overwrite`` is set and all of them are
-        among ``cases``, or all were made by an older content of the same model file (``renewed``).
+        ``unsaid``: values of decisive options that are missing in ``options`` or in the manifest. ``kind``: the
+        command's options, for messages that name them as they are typed. Raises PlanewiseError if the folder holds
+        results made differently, unless ``overwrite`` is set and all of them are among ``cases``, or all were made by
+        an older content of the same model file (``renewed``).
         """
         decisive = {"command": command, **json.loads(json.dumps(options, default=str))}
         before, where = read_manifest(manifest), str(model.resolve()) if model else ""
@@ -86,15 +90,16 @@ class Run:
         run = cls(manifest, made_from, where, before.cases, overwrite, store)
         run._before = before.made_from
         run.cases = {name: record for name, record in run.cases.items() if run._is_begun(record)}
-        difference = before.made_from.differences(made_from, unsaid) if run.cases else ""
+        difference = before.made_from.differences(made_from, unsaid, kind) if run.cases else ""
         others = sorted(run.cases.keys() - set(cases))
         if difference and not (overwrite and not others) and not (renewed and before.model == where):
             listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
             what = f"; --overwrite would leave {listed} as they were" if overwrite else ""
             among = f", with {listed} too among the cases that are given" if others else ""
+            by = f" by planewise {before.version}" if before.version not in ("", version("planewise")) else ""
             raise PlanewiseError(
-                f"{run.place}: holds results that were made differently ({difference}){what}; give another output, or "
-                f"replace what is there with --overwrite{among}"
+                f"{run.place}: holds results that were made differently{by} ({difference}){what}; give another output, "
+                f"or replace what is there with --overwrite{among}"
             )
         if difference:  # none of the existing results can be used
             for record in run.cases.values():

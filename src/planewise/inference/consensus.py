@@ -69,7 +69,8 @@ def final_labels(
         voted = vote_labels(labels, table.counts, sizes, options.vote)
     votes = object_votes(voted, labels, table.counts)
     agreed = np.where(np.concatenate([[1.0], votes.by_all])[voted] < options.min_agreement, 0, voted)
-    result, kept = keep_large(agreed, table.counts, table.boxes, shape, options.min_size, options.min_extent)
+    result, kept, dropped = keep_large(agreed, table.counts, table.boxes, shape, options.min_size, options.min_extent)
+    dropped = replace(dropped, agreement=int(np.count_nonzero(votes.by_all < options.min_agreement)))
     cut_from = np.zeros(len(kept) - 1, np.int64)
     # With so few required votes that planes can overrule each other, touching objects are meant to be one.
     if options.repair and options.vote > len(sizes) // 2:
@@ -89,4 +90,4 @@ def final_labels(
         before, result = result, extended(result, labels, table.counts, cut_from, voted == 0)
         added = np.bincount(result, np.where(before > 0, 0, table.counts), len(cut_from) + 1)
         votes = replace(votes, added=added[1:].astype(np.int64))
-    return FinalLabels(table.keys, result.astype(np.int64), len(cut_from)), votes
+    return FinalLabels(table.keys, result.astype(np.int64), len(cut_from), dropped), votes

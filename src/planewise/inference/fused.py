@@ -10,6 +10,7 @@ import numpy as np
 
 from planewise.evaluation.overlap import find_place, new_table
 from planewise.inference.combinations import PADDING, end_of_run, for_kernels, paint_keys
+from planewise.inference.dropped import NONE_DROPPED, Dropped
 from planewise.inference.painted import Corner, Painted, by_layers
 from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.votes import ObjectVotes
@@ -17,23 +18,28 @@ from planewise.inference.votes import ObjectVotes
 
 @dataclass(frozen=True)
 class FinalLabels:
-    """The final label, 1 to n or 0, of each combination: ``keys`` and ``labels`` (n,) int64; ``objects``: n."""
+    """The final label, 1 to n or 0, of each combination: ``keys`` and ``labels`` (n,) int64; ``objects``: n.
+
+    ``dropped``: how many objects the limits left out, before any were cut.
+    """
 
     keys: np.ndarray
     labels: np.ndarray
     objects: int
+    dropped: Dropped = NONE_DROPPED
 
 
 class FusedObjects(Painted):
     """The objects of several planes' consensus; ``final``: the final labels of the combinations of the planes' labels.
 
-    ``votes``: on each object, if the planes belong to a whole volume.
+    ``votes``: on each object, if the planes belong to a whole volume; ``dropped``: see ``FinalLabels``.
     """
 
     def __init__(self, planes: list[PlaneObjects], final: FinalLabels, votes: ObjectVotes | None = None) -> None:
         self.shape = planes[0].shape
         self.votes = votes
         self._count = final.objects
+        self.dropped = final.dropped
         self._planes = for_kernels(planes)
         self._table, self._values = new_table(_table_size(len(final.keys)))
         _fill_table(self._table, self._values, final.keys, final.labels)

@@ -18,6 +18,7 @@ import numba
 import numpy as np
 
 from planewise.inference.assignment import assign_pairs
+from planewise.inference.dropped import Dropped
 from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.runs import SliceObjects, shared_pixels
 from planewise.volumes.slices import AXIS, Plane
@@ -164,11 +165,11 @@ def _match(
 
 def linked_components(
     chain: Chain, shape: tuple[int, int, int], min_size: int, min_extent: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, Dropped]:
     """Link the components of a plane; return the object of each, (components,) int32, and the objects' sizes.
 
     Objects under ``min_size`` voxels or ``min_extent`` (see ``long_enough``; ``shape``: the volume's) are dropped: 0.
-    Sizes (objects + 1,) in voxels, the background's 0.
+    Sizes (objects + 1,) in voxels, the background's 0. Last comes how many were dropped.
     """
     return keep_large(link(chain), chain.sizes, chain.boxes, shape, min_size, min_extent)
 
@@ -188,8 +189,10 @@ def keep_large(
     shape: tuple[int, int, int],
     min_size: int,
     min_extent: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``objects`` renumbered without those that are too small, and the sizes; see ``linked_components``.
+) -> tuple[np.ndarray, np.ndarray, Dropped]:
+    """Return ``objects`` renumbered without those that are too small, the sizes and how many were dropped.
+
+    See ``linked_components``.
 
     ``objects`` (parts,): the object of every part, 0 for none; ``part_sizes`` (parts,) in voxels; ``part_boxes``
     (parts, 6): from, then to (half open).
@@ -199,10 +202,14 @@ def keep_large(
     low, high = np.full((count + 1, 3), np.iinfo(np.int64).max), np.zeros((count + 1, 3), np.int64)
     np.minimum.at(low, objects, part_boxes[:, :3])
     np.maximum.at(high, objects, part_boxes[:, 3:])
-    keep = (sizes >= max(min_size, 1)) & long_enough(high - low, shape, min_extent)
+    large = sizes >= max(min_size, 1)
+    keep = large & long_enough(high - low, shape, min_extent)
     keep[0] = False
     renumbered = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[objects]
-    return renumbered, np.concatenate([[0], sizes[keep]])
+    small = int(np.count_nonzero((sizes > 0)[1:] & ~large[1:]))
+    kept = int(keep.sum())
+    dropped = Dropped(size=small, extent=int(large[1:].sum()) - kept, kept=kept)
+    return renumbered, np.concatenate([[0], sizes[keep]]), dropped
 
 
 def plane_objects(
@@ -215,7 +222,7 @@ def plane_objects(
     if len(slices) != shape[AXIS[plane]]:
         raise ValueError(f"{len(slices)} slices were given for plane {plane} of a volume of shape {shape}")
     chain = make_chain(slices)
-    renumbered, sizes = linked_components(chain, shape, min_size, min_extent)
+    renumbered, sizes, dropped = linked_components(chain, shape, min_size, min_extent)
     rows = shape[0] if AXIS[plane] else shape[1]
     labels = [renumbered[objects.runs.label - 1 + first] for objects, first in zip(slices, chain.starts)]
     first_run = np.cumsum([0, *(np.count_nonzero(label) for label in labels)], dtype=np.int64)
@@ -229,4 +236,4 @@ def plane_objects(
         row_starts[index] = before[objects.runs.row_starts] + place.start
         start[place], stop[place] = objects.runs.start[kept], objects.runs.stop[kept]
         kept_label[place] = label[kept]
-    return PlaneObjects(plane, shape, row_starts, start, stop, kept_label, sizes)
+    return PlaneObjects(plane, shape, row_starts, start, stop, kept_label, sizes, dropped)

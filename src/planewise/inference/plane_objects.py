@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from planewise.inference.dropped import NONE_DROPPED, Dropped
 from planewise.inference.painted import Corner, Painted, by_layers
 from planewise.volumes.slices import AXIS, Plane
 
@@ -18,7 +19,7 @@ class PlaneObjects(Painted):
 
     ``shape`` (z, y, x) of the volume; ``row_starts`` (slices, rows + 1) int64: the first run of each row of each
     slice; ``start``, ``stop`` (runs,) uint16 where they fit, else int32: columns, half open; ``label`` (runs,) int32:
-    the object, above 0; ``sizes`` (objects + 1,) in voxels, the background's 0.
+    the object, above 0; ``sizes`` (objects + 1,) in voxels, the background's 0; ``dropped``: how many were too small.
     """
 
     plane: Plane
@@ -28,6 +29,7 @@ class PlaneObjects(Painted):
     stop: np.ndarray
     label: np.ndarray
     sizes: np.ndarray
+    dropped: Dropped = NONE_DROPPED
 
     @property
     def count(self) -> int:

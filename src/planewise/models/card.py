@@ -16,7 +16,8 @@ def mitonet_card(name: str, model: ModelFile, use: str) -> str:
         "planes": ", ".join(model.planes or ()) or UNKNOWN,
         "sides of pixels, nm": UNKNOWN if sides is None else " to ".join(f"{side:g}" for side in dict.fromkeys(sides)),
         "objects": UNKNOWN if model.object_sizes is None else str(model.object_sizes),
-        "intensities, of 0 to 1": f"{range_.low:g} to {range_.high:g}, polarity {range_.polarity}",
+        "intensities, of 0 to 1": f"{range_.low:g} to {range_.high:g}",
+        "contrast": f"{range_.contrast}; objects {range_.objects}",
         "normalised by mean, std": f"{model.norms.mean:g}, {model.norms.std:g}",
         "network": model.architecture or "recognised from its weights",
     }

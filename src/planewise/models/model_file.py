@@ -13,10 +13,12 @@ from planewise.data.intensity import QUANTILES, TrainedIntensities
 from planewise.data.panoptic import DIVISOR, PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.models.archive import ARCHIVE, unpacked_model
+from planewise.models.meant import did_you_mean
 from planewise.models.platt import Platt
 from planewise.progress import say
 from planewise.volumes.slices import Plane
 
+YAML = (".yaml", ".yml")
 SHIPPED = Path(__file__).parent.parent / "configs"
 RANDOM = "random weights"  # the base of a model that was trained from scratch
 
@@ -236,7 +238,7 @@ def find_model_file(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file():
         return unpacked_model(path) if path.suffix.lower() == ARCHIVE else path
-    shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
+    shipped = SHIPPED / (path.name if path.suffix in YAML else f"{path.name}.yaml")
     if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
         say(f"{name}: taken as the model of that name shipped with planewise ({shipped})")
         return shipped
@@ -244,10 +246,11 @@ def find_model_file(name: str | Path) -> Path:
 
     if of_name(str(name), "SAM2"):
         raise PlanewiseError(f"{name}: is a SAM2, and a MitoNet is needed; see planewise ild")
-    known = ", ".join(sorted(config.stem for config in SHIPPED.glob("*.yaml")))
+    known = sorted(config.stem for config in SHIPPED.glob("*.yaml"))
+    meant = did_you_mean(path, known, (*YAML, ARCHIVE))
     raise PlanewiseError(
-        f"{name}: no such model config; give the path of a model's YAML or {ARCHIVE} archive, or one of the "
-        f"names {known}"
+        f"{name}: no such model config{meant}; give the path of a model's YAML or {ARCHIVE} archive, or one of the "
+        f"names {', '.join(known)}"
     )
 
 

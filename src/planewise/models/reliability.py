@@ -34,8 +34,11 @@ def reliability_of(
 ) -> ClassReliability | None:
     """Return the calibration of a class's scores from held-out slices (n,); None if there are too few.
 
-    ``there``: whether the class is in them; ``dices``: those of its mask in slices where it is.
+    ``there``: whether the class is in them; ``dices``: those of its mask in slices where it is. Slices of which the
+    network gave no finite number do not count.
     """
+    finite = np.isfinite(scores) & np.isfinite(ious)
+    scores, ious, there, dices = (values[finite] for values in (scores, ious, there, dices))
     with_class, without = int(there.sum()), int((~there).sum())
     if min(with_class, without) < LEAST:
         return None

@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError
 from planewise.models.downloads import fetch, state_of
+from planewise.models.meant import did_you_mean
 from planewise.models.model_file import SHIPPED, read_model_file
 from planewise.progress import say
 
@@ -137,10 +138,11 @@ def located(source: Path, kinds: tuple[Kind, ...] = ("SAM2",)) -> Path:
     if of_name(str(source), "MitoNet"):
         raise PlanewiseError(f"{source}: is a MitoNet, but a SAM2 is needed; see planewise mito")
     namesake = of_name(source.name, "SAM2")
+    known = [model.name for model in PUBLISHED if model.kind in kinds]
     hint = f"; the published one is {namesake.name}, which is downloaded" if namesake else ""
     raise PlanewiseError(
-        f"{source}: no such file{hint}; give the path of weights, a hub id, or one of the names "
-        f"{', '.join(model.name for model in PUBLISHED if model.kind in kinds)}"
+        f"{source}: no such file{hint or did_you_mean(source, known, WEIGHTS)}; give the path of weights, a hub id, or "
+        f"one of the names {', '.join(known)}"
     )
 
 

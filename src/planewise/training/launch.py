@@ -1,21 +1,27 @@
 """The processes of a training: one for each device of each node."""
 
+import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from planewise.errors import PlanewiseError, WorkFailed
-from planewise.processes import in_thread
+from planewise.processes import alone, in_thread
+from planewise.progress import say
 from planewise.training.loop_options import LoopOptions
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Result = TypeVar("Result")
+
+WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # what a file system without them says
 
 
 def fabric_of(options: LoopOptions) -> "Fabric":
@@ -46,8 +52,42 @@ def fabric_of(options: LoopOptions) -> "Fabric":
     )
 
 
-def launch(fabric: "Fabric", options: LoopOptions, work: Callable[["Fabric"], Result]) -> Result:
+@contextmanager
+def training_alone(folder: Path, name: str, option: str, num_nodes: int = 1) -> Iterator[None]:
+    """In here no other process trains a model called ``name`` in ``folder``, which is made if needed.
+
+    ``option``: names the model. Of several nodes, the first process holds the lock for all. Raises PlanewiseError if
+    another training runs there, or if the folder cannot be written.
+    """
+    if num_nodes > 1 and int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) > 0:
+        yield
+        return
+    lock = folder / f".{name}.lock"
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    taken = f"{folder}: a training of {name} is running there; wait for its end, or give another {option}"
+    try:
+        with ExitStack() as closing:
+            try:
+                closing.enter_context(alone(lock, taken))
+            except OSError as error:
+                if error.errno not in WITHOUT_LOCKS:
+                    reason = f"{folder}: cannot be written ({error.strerror}); give another folder"
+                    raise PlanewiseError(reason) from error
+                say(f"{folder}: its file system has no locks, so nothing keeps another training of {name} out of it")
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):  # what is not empty stays
+            for place in new:
+                place.rmdir()
+
+
+def launch(fabric: "Fabric", options: LoopOptions, work: Callable[["Fabric"], Result], last: Path) -> Result:
     """Do ``work`` in each process, all of which are started here on one node; return the first one's result.
+
+    ``last``: the checkpoint that a stopped training is resumed from.
 
     Raises WorkFailed if a process dies, and PlanewiseError if one fails.
     """
@@ -56,9 +96,10 @@ def launch(fabric: "Fabric", options: LoopOptions, work: Callable[["Fabric"], Re
             return in_thread(partial(fabric.launch, work))
         return fabric.launch(work)
     except ProcessExitedException as error:
+        go_on = "go on with --resume" if last.exists() else "nothing was saved before: begin anew without --resume"
         raise WorkFailed(
             f"one of {options.devices} training processes died ({error.signal_name or error.exit_code}: killed, or "
-            "out of memory), and the others were ended; go on with --resume, or with a smaller --batch_size"
+            f"out of memory), and the others were ended; {go_on}, or with a smaller --batch_size"
         ) from error
     except ProcessRaisedException as error:  # with a traceback as its text
         raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error

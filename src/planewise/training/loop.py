@@ -46,7 +46,7 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
     fabric = fabric_of(options)
     with stop_on_request() as stop:
         trained = partial(_train, task=task, options=options, folder=folder, resume=resume, stop=stop)
-        end = launch(fabric, options, trained)
+        end = launch(fabric, options, trained, folder / LAST)
     if end.spoiled:
         raise WorkFailed(f"{folder}: {end.spoiled}; {_kept(folder)}; train again with a smaller --learning_rate")
     if stop or end.step < options.iterations:

@@ -25,11 +25,11 @@ import tifffile
 
 from planewise.data.case import Case
 from planewise.data.classes import CLASS_1, Target
+from planewise.data.contrast import Contrast
 from planewise.data.instances import as_int32, read_instances
 from planewise.data.intensity import IntensityRange, TrainedIntensities
-from planewise.data.intensity_profile import measure_images
+from planewise.data.intensity_profile import measure_slices
 from planewise.data.intensity_rule import IntensityRule
-from planewise.data.line_contrast import Polarity
 from planewise.data.painted_slices import is_painted, painted_text
 from planewise.data.panoptic import IGNORED, PanopticClasses, read_panoptic
 from planewise.errors import PlanewiseError, Problem
@@ -109,7 +109,7 @@ def as_shares(image: np.ndarray) -> np.ndarray:
 
 def slice_intensities(pairs: list[SlicePair]) -> TrainedIntensities:
     """Return the training intensities of these slices, from ``MEASURED`` evenly spaced ones."""
-    return measure_images(read_pair(pair)[0] for pair in evenly(pairs, MEASURED))
+    return measure_slices(read_pair(pair) for pair in evenly(pairs, MEASURED))
 
 
 def case_of(pair: SlicePair) -> str:
@@ -193,7 +193,7 @@ def _write_cases(
 ) -> dict[str, Problem]:
     """Write the slices of ``cases``; return those that cannot be used, by name.
 
-    The first case with a clear polarity determines that of the others.
+    The first case with a clear contrast determines that of the others.
     """
     held = validation_case(cases)
     validated = False
@@ -203,9 +203,8 @@ def _write_cases(
             (folder / part / name).mkdir(parents=True)
     for case in cases:
         try:
-            image, labels, polarity = read_case(case, target, intensities, tell)
-            if intensities.trained.polarity == "unclear":
-                intensities = intensities.of_polarity(polarity)
+            image, labels, contrast = read_case(case, target, intensities, tell)
+            intensities = intensities.completed(contrast)
             slab = split_slab(labels, case.name) if held is None else None
         except PlanewiseError as error:
             path = case.truth if str(error).startswith(f"{case.truth}: ") else case.image
@@ -235,8 +234,8 @@ def read_case(
     target: Target | PanopticClasses = CLASS_1,
     intensities: IntensityRule = AS_PUBLISHED,
     tell: Callable[[str], None] = say,
-) -> tuple[np.ndarray, np.ndarray, Polarity]:
-    """Return a case's image and instance ids (z, y, x), and the polarity of its contrast as used for training.
+) -> tuple[np.ndarray, np.ndarray, Contrast]:
+    """Return a case's image and instance ids (z, y, x), and its contrast as used for training.
 
     The image keeps its integers if the range of their type is used, and is float32 shares of the used range otherwise.
     Ids: see ``read_instances``; for several classes panoptic values: see ``read_panoptic``. Raises
@@ -253,7 +252,7 @@ def read_case(
     image = read_voxels(volume, case.image)
     if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
         image = range_.shares(image)
-    return image, ids, profile.of_range(range_).polarity
+    return image, ids, profile.of_range(range_).contrast
 
 
 def _write_case(

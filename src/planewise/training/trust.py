@@ -14,6 +14,7 @@ from planewise.inference.novelty import LEAST_EMBEDDING_STD, LEAST_INTENSITY_STD
 from planewise.models.reliability import ClassReliability, reliability_of
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.seen_data import SeenData, spread_of
+from planewise.progress import say
 from planewise.volumes.slices import evenly
 
 LEAST_HELD_OUT = 3  # patients: calibrated on one patient, scores became worse on others (docs/presence.md)
@@ -36,6 +37,8 @@ def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float)
         of_class = [row[1:] for row in rows if row[0] == value]
         if of_class:
             scores, ious, there, dices = (np.array(column) for column in zip(*of_class))
+            if spoiled := int(np.count_nonzero(~np.isfinite(scores + ious))):
+                say(f"WARNING: class {value}: the network gave no number in {spoiled} of {len(scores)} held-out slices")
             if (reliability := reliability_of(scores, ious, there, dices)) is not None:
                 known[value] = reliability
     return known

@@ -233,7 +233,7 @@ def test_npz_to_npy_takes_nothing_from_the_working_folder(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("script", "old", "words"),
     [
-        ("finetune_sam2_img", f"-i N {WEIGHTS} -lr 0", ": -lr 0.0: input should be greater than 0"),
+        ("finetune_sam2_img", f"-i N {WEIGHTS} -lr 0", ": -lr 0: must be a number above 0"),
         ("compute_metrics_ILD_all", f"-s segs -g {'x' * 300}", f": -g {'x' * 60}...: is too long"),
         ("nii_to_npz", "-img_path i -gt_path l -output_path stray.npz", ": -output_path stray.npz: is a file; give a"),
         ("npz_to_npy", "-npz_train_dir . -npz_valid_dir . -npy_dir stray.npz", ": -npy_dir stray.npz: is a file;"),

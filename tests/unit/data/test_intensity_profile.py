@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from membranes import membranes
 from planewise.data.intensity import IntensityRange, TrainedIntensities
-from planewise.data.intensity_profile import measure_images, measure_intensities
+from planewise.data.intensity_profile import measure_intensities, measure_slices
 from planewise.data.phantom import em_phantom
 from planewise.volumes.volume import Volume
 
@@ -66,22 +66,26 @@ def test_slabs_give_the_profile_of_the_whole(monkeypatch):
 
 def test_the_polarity_is_the_sign_of_the_fine_structures():
     noise = np.random.default_rng(0).integers(0, 256, (16, 128, 128)).astype(np.uint8)
-    assert measure_intensities(Volume(noise), PATH).polarity == "unclear"
+    assert measure_intensities(Volume(noise), PATH).contrast.polarity == "unclear"
     image = membranes()
-    assert measure_intensities(Volume(image), PATH).polarity == "dark"
-    assert measure_intensities(Volume(255 - image), PATH).polarity == "bright"
+    assert measure_intensities(Volume(image), PATH).contrast.polarity == "dark"
+    assert measure_intensities(Volume(255 - image), PATH).contrast.polarity == "bright"
     blurred = ndimage.gaussian_filter(image.astype(np.float32), (0, 3, 3))
-    assert measure_intensities(Volume(255 - blurred), PATH).polarity == "unclear"
-    assert measure_intensities(Volume(255 - image[:, :100, :100]), PATH).polarity == "unclear"  # too small to tell
+    assert measure_intensities(Volume(255 - blurred), PATH).contrast.polarity == "unclear"
+    small = 255 - image[:, :100, :100]
+    assert measure_intensities(Volume(small), PATH).contrast.polarity == "unclear"
 
 
 def test_what_a_model_is_trained_on_is_told_from_its_slices():
-    shares = EIGHT_BIT.astype(np.float32) / 255
-    measured = measure_images(iter(shares))
+    image, labels = em_phantom((32, 144, 144), 12, 0)
+    shares = image.astype(np.float32) / 255
+    measured = measure_slices(zip(shares, labels))
     trained = measure_intensities(Volume(em_phantom((32, 144, 144), 12, 1)[0]), PATH).of_range(
         IntensityRange(0.0, 255.0)
     )
-    assert measure_images(iter(membranes() / 255)).polarity == "dark"
+    sheets = membranes() / 255
+    assert measure_slices((image, np.zeros(image.shape)) for image in sheets).contrast.polarity == "dark"
+    assert (measured.objects, measured.contrast.tail) == ("dark", "dark")  # see ``em_phantom``
     assert measured.low == pytest.approx(trained.low, abs=0.02)
     assert measured.high == pytest.approx(trained.high, abs=0.02)
     with pytest.raises(ValueError, match="low must be less"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from membranes import membranes
+from planewise.data.contrast import Contrast
 from planewise.data.intensity import IntensityRange, TrainedIntensities, normalise
 from planewise.data.intensity_profile import measure_intensities
 from planewise.data.intensity_rule import IntensityRule, choose_range
@@ -115,5 +116,24 @@ def test_hot_pixels_padding_and_saturation_do_not_stretch_the_range():
 
 
 def test_an_unclear_polarity_refuses_nothing():
-    unclear = trained().model_copy(update={"polarity": "unclear"})
+    unclear = trained().model_copy(update={"contrast": Contrast()})
     choose_range(measure_intensities(Volume(255 - membranes()), PATH), unclear, PATH)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_the_inverted_contrast_of_a_phantom_is_refused_and_the_right_one_never(seed):
+    image, rule = em_phantom((32, 144, 144), 12, seed)[0], IntensityRule(trained())
+    seen(image, rule)
+    with pytest.raises(PlanewiseError, match=r"is inverted: .*rarer values bright.*trained on .*rarer values dark"):
+        seen(255 - image, rule)
+
+
+def test_what_could_not_be_checked_is_said_with_what_the_truth_says():
+    profile = measure_intensities(Volume(EIGHT_BIT[:, :100, :100]), PATH)  # too small for lines
+    rule = IntensityRule(trained())
+    assert rule.unchecked(profile).endswith("could not be checked; --invert, if it is inverted")
+    dark = IntensityRule(trained().model_copy(update={"objects": "dark"}))
+    assert dark.unchecked(profile).endswith("darker than their surroundings; --invert, if here they are brighter")
+    assert not IntensityRule(trained(), invert=True).unchecked(profile)  # the user has said it
+    assert not IntensityRule(trained(), given=(0.0, 255.0)).unchecked(profile)
+    assert not rule.unchecked(measure_intensities(Volume(EIGHT_BIT), PATH))

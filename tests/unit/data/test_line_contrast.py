@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from planewise.data.line_contrast import Lines, line_contrast, polarity_of, tile_corner, tile_places
+from planewise.data.line_contrast import Lines, line_contrast, mean_contrast, polarities_of, tile_corner, tile_places
 
 
 def test_the_contrast_of_dark_lines_is_negative_and_turns_with_the_image():
@@ -13,20 +13,21 @@ def test_the_contrast_of_dark_lines_is_negative_and_turns_with_the_image():
 
 
 @pytest.mark.parametrize(
-    ("of_tiles", "mean", "polarity"),
+    ("of_tiles", "mean", "polarities"),
     [
-        ([Lines((-0.5, -0.3), 8.0)] * 3 + [Lines((0.1, 0.1), 8.0)], -0.35, "dark"),  # three quarters agree
-        ([Lines((-0.5, -0.3), 8.0)] * 2 + [Lines((0.1, 0.1), 8.0)] * 2, -0.2, "unclear"),
-        ([Lines((0.5, 0.3), 8.0)] * 4, 0.5, "bright"),
-        ([Lines((0.5, 0.3), 3.9)] * 4, 0.5, "unclear"),  # too blurred
-        ([Lines((0.5, -0.3), 8.0)] * 4, 0.5, "unclear"),  # the two widths do not agree
-        ([Lines((0.5, 0.01), 8.0)] * 4, 0.5, "unclear"),  # hardly a line of the second
-        ([Lines((0.5, 0.3), 8.0)] * 3, 0.5, "unclear"),  # too few
-        ([Lines((0.5, 0.3), 8.0)] * 3 + [Lines((np.nan, np.nan), 8.0)], 0.5, "unclear"),
+        ([Lines((-0.5, -0.3), 8.0)] * 3 + [Lines((0.1, 0.1), 8.0)], -0.35, ("dark", "dark")),  # three quarters agree
+        ([Lines((-0.5, -0.3), 8.0)] * 2 + [Lines((0.1, 0.1), 8.0)] * 2, -0.2, ("unclear", "unclear")),
+        ([Lines((0.5, 0.3), 8.0)] * 4, 0.5, ("bright", "bright")),
+        ([Lines((0.5, 0.3), 3.9)] * 4, 0.5, ("unclear", "unclear")),  # too blurred
+        ([Lines((0.5, -0.3), 8.0)] * 4, 0.5, ("bright", "dark")),  # the two widths do not agree
+        ([Lines((0.5, 0.01), 8.0)] * 4, 0.5, ("bright", "unclear")),  # hardly a line of the second
+        ([Lines((0.5, 0.3), 8.0)] * 3, 0.5, ("unclear", "unclear")),  # too few
+        ([Lines((0.5, 0.3), 8.0)] * 3 + [Lines((np.nan, np.nan), 8.0)], 0.5, ("unclear", "unclear")),
     ],
 )
-def test_a_polarity_is_clear_if_most_tiles_agree(of_tiles, mean, polarity):
-    assert polarity_of(of_tiles) == (pytest.approx(mean), polarity)
+def test_a_polarity_is_clear_if_most_tiles_agree(of_tiles, mean, polarities):
+    assert mean_contrast(of_tiles) == pytest.approx(mean)
+    assert polarities_of(of_tiles) == polarities
 
 
 def test_tiles_lie_within_the_slices_and_are_spread():

@@ -29,13 +29,14 @@ STATED = {
     "pixel_nm": (8.0, 16.0),
     "description": "Of mine.",
     "architecture": "mitonet_small",
-    "intensities": {"low": 0.25, "high": 0.75, "polarity": "unclear"},
+    "intensities": {"low": 0.25, "high": 0.75, "polarity": "dark"},
 }
 CARD = """
 Of mine.
 | planes | xy, yz |
 | sides of pixels, nm | 8 to 16 |
-| intensities, of 0 to 1 | 0.25 to 0.75, polarity unclear |
+| intensities, of 0 to 1 | 0.25 to 0.75 |
+| contrast | thin lines dark, broad lines dark, rarer values unclear; objects unclear |
 | data | Dataset001_Mine |
 | finished | 2026-01-02 |
 | step | 700 |

@@ -75,3 +75,25 @@ def test_a_curve_that_falls_or_is_no_number_is_refused():
     for slope, offset in ((-1, 0), (math.nan, 0), (math.inf, 0), (1, math.nan)):
         with pytest.raises(ValidationError):
             Platt(slope=slope, offset=offset)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["scores", "ious"])
+def test_slices_in_which_the_network_gave_no_number_do_not_count(bad, where):
+    """By hand: at scores of 0 the slope stays the prior's. The offset b of 5 slices with the class and 5 without solves
+    5 (1 - s) - 5 s = b for s = 1 / (1 + exp(-b)): it is 0. That of Dice solves 5 (d - s) = (b + 1.3) / 9: it is 0 for
+    d = 1 / 2 + 1.3 / 45.
+    """
+    there = np.repeat([True, False, True], [5, 5, 3])
+    numbers = {"scores": np.zeros(13), "ious": np.zeros(13)}
+    numbers[where][10:] = bad
+    known = reliability_of(**numbers, there=there, dices=np.where(np.arange(13) < 10, 0.5 + 1.3 / 45, 0.0) * there)
+    assert (known.with_class, known.without) == (5, 5)
+    assert (known.presence.slope, known.presence.offset) == pytest.approx((1, 0), abs=1e-9)
+    assert (known.dice.slope, known.dice.offset) == pytest.approx((4, 0), abs=1e-9)
+
+
+def test_a_class_without_a_finite_number_or_without_truth_is_not_calibrated():
+    there, none = np.arange(20) % 2 == 0, np.full(20, math.nan)
+    assert reliability_of(none, np.zeros(20), there, np.zeros(20)) is None
+    assert reliability_of(np.zeros(20), np.zeros(20), np.zeros(20, bool), none) is None

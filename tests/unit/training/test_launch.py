@@ -1,7 +1,8 @@
 import pytest
+from torch.multiprocessing import ProcessExitedException
 
-from planewise.errors import PlanewiseError
-from planewise.training.launch import fabric_of
+from planewise.errors import PlanewiseError, WorkFailed
+from planewise.training.launch import fabric_of, launch
 from planewise.training.loop_options import LoopOptions
 
 
@@ -23,3 +24,21 @@ def test_several_nodes_are_started_from_outside(monkeypatch):
         fabric_of(options(devices=1, num_nodes=2))
     with pytest.raises(PlanewiseError, match="--batch_size 4 cannot be shared by --devices 1 on --num_nodes 3"):
         fabric_of(options(devices=1, num_nodes=3))
+
+
+class Dies:
+    """A Fabric whose process dies in ``launch``."""
+
+    def launch(self, work):
+        raise ProcessExitedException("", error_index=1, error_pid=7, exit_code=-9, signal_name="SIGKILL")
+
+
+@pytest.mark.parametrize(
+    ("saved", "words"),
+    [(True, "; go on with --resume, or"), (False, "; nothing was saved before: begin anew without --resume, or")],
+)
+def test_a_process_that_died_leads_to_resuming_only_what_was_saved(saved, words, tmp_path):
+    if saved:
+        (tmp_path / "last.ckpt").touch()
+    with pytest.raises(WorkFailed, match=rf"died \(SIGKILL.*{words}"):
+        launch(Dies(), options(devices=1), lambda fabric: None, tmp_path / "last.ckpt")

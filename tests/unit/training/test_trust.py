@@ -49,6 +49,21 @@ def test_scores_are_held_against_the_truth_of_patients_held_out(tmp_path):
     assert abs(known.dice.share(0.5) - 2 / 3) < 0.02
 
 
+class Spoiled(Fixed):
+    """Gives no number for the first slice of a patient that was segmented."""
+
+    def decode_rated(self, embeddings, boxes, classes):
+        masks, scores, ious = super().decode_rated(embeddings, boxes, classes)
+        self.asked = getattr(self, "asked", 0) + 1
+        return masks, scores * (np.nan if self.asked == 1 else 1), ious
+
+
+def test_a_slice_in_which_the_network_gives_no_number_does_not_count_and_is_said(tmp_path, capsys):
+    known = reliability_on(Spoiled(), [write(tmp_path, "a"), write(tmp_path, "bb")], 0)[3]
+    assert (known.with_class, known.without) == (19, 20)
+    assert "WARNING: class 3: the network gave no number in 1 of 40 held-out slices" in capsys.readouterr().err
+
+
 def test_where_nobody_knows_whether_a_class_is_there_it_is_not_asked(tmp_path):
     assert reliability_on(Fixed(), [write(tmp_path, "a", ignored=True)], 0) == {}  # no slice is known to be without
     assert reliability_on(Fixed(), [write(tmp_path, "b", organ=False)], 0) == {}

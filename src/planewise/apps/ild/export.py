@@ -49,7 +49,7 @@ def export_ild(options: IldExport) -> int:
         "measures": options.measures is not None,
         "ignore_geometry": options.ignore_geometry,
     }
-    run = Run.begin(options.output / MANIFEST, "ild export", decisive, None, cases, options.overwrite)
+    run = Run.begin(options.output / MANIFEST, "ild export", decisive, None, cases, options.overwrite, kind=IldExport)
     for case, (series, labels) in cases.items():
         target, report = options.output / f"{case}.seg.dcm", options.output / f"{case}.sr.dcm"
         inputs = [labels, *series.files, *([options.measures] if options.measures else [])]

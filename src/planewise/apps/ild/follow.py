@@ -93,7 +93,7 @@ def _begin(options: IldFollow, days: list[str], source: Path, half: bool) -> Run
     decisive |= {"precision": "bf16" if half else "32"}
     names = [*days, *map(_retakes_of, days), COMPARISON]
     model = source if source.exists() else None
-    return Run.begin(options.output / MANIFEST, "ild follow", decisive, model, names, options.overwrite)
+    return Run.begin(options.output / MANIFEST, "ild follow", decisive, model, names, options.overwrite, kind=IldFollow)
 
 
 def _retakes_of(day: str) -> str:

@@ -236,7 +236,7 @@ def lungs_ild(options: IldLungs) -> int:
     rows = []
     decisive = {"channel": options.channel, "series": options.series}
     refuse_folder_of_inputs((path for path in images.values() if isinstance(path, Path)), options.output, "output")
-    run = Run.begin(options.output / MANIFEST, "ild lungs", decisive, None, images, options.overwrite)
+    run = Run.begin(options.output / MANIFEST, "ild lungs", decisive, None, images, options.overwrite, kind=IldLungs)
     for case, path in images.items():
         target = options.output / f"{case}.nii.gz"
         inputs = [path] if isinstance(path, Path) else list(path.files)

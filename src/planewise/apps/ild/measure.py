@@ -68,7 +68,8 @@ def measure_ild(options: IldMeasure) -> int:
         "lungs": "given" if options.lungs else FROM_HU,
         "columns": [column.name for column in PATTERNS],
     }
-    run = Run.begin(options.output / MANIFEST, "ild measure", decisive, None, [*cases, COHORT], options.overwrite)
+    names = [*cases, COHORT]
+    run = Run.begin(options.output / MANIFEST, "ild measure", decisive, None, names, options.overwrite, kind=IldMeasure)
     measured: list[MeasuredCase] = []
     for case, sources in cases.items():
         page = options.output / "patients" / f"{case}.html"

@@ -88,6 +88,7 @@ def predict_ild(options: IldPredict) -> int:
         patients,
         options.overwrite,
         unsaid=UNSAID,
+        kind=IldPredict,
     )
     refuse_folder_of_inputs((path for path in patients.values() if isinstance(path, Path)), options.output, "output")
     waiting = _waiting(options, run, patients, problems)

@@ -24,6 +24,7 @@ from planewise.progress import say
 from planewise.training.boxes import BoxTask
 from planewise.training.checkpoint import is_finished, load_checkpoint
 from planewise.training.clips import ClipTask
+from planewise.training.launch import training_alone
 from planewise.training.loop import BEST, LAST, train
 from planewise.training.loop_options import LoopOptions
 from planewise.training.prompted_slices import BoxTraining, PromptKind, TrainPart
@@ -49,11 +50,19 @@ SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without pretraining, slices must vary more i
 
 
 def train_ild(options: IldTrain) -> int:
-    """Fine-tune SAM2 on prepared slices. Returns the exit code; see ``prepare_ild`` for the errors raised."""
-    device = choose_device(options.device)
+    """Fine-tune SAM2 on prepared slices. Returns the exit code; see ``prepare_ild`` for the errors raised.
+
+    Raises PlanewiseError too, before any work, if a training of this name is running in the folder.
+    """
     slices = options.npy_path or options.work_dir
     if options.corrections is None and not slices.is_dir():
         raise PlanewiseError(f"{slices}: no such folder; planewise ild prepare makes the slices")
+    with training_alone(options.work_dir, options.task_name, "--task_name", options.num_nodes):
+        return _finetune(options)
+
+
+def _finetune(options: IldTrain) -> int:
+    device = choose_device(options.device)
     parts = _parts(options)
     folder = options.work_dir / options.task_name
     logs = folder / LOGS

@@ -1,13 +1,13 @@
 """The settings and the result files of one volume of mito predict, known before any prediction."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito.options import MitoPredict
-from planewise.apps.mito.predict_settings import calibration_of
+from planewise.apps.mito.options import PUBLISHED, MitoPredict
+from planewise.apps.mito.predict_settings import calibration_of, limits_of
 from planewise.data.case import channel_within
 from planewise.data.classes import BACKGROUND, DATASET_FILE
 from planewise.data.intensity_rule import IntensityRule
@@ -15,7 +15,6 @@ from planewise.data.object_tables import table_of_objects
 from planewise.data.panoptic import CLASSES, PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.inference.confidence import ConfidenceOfVoxels, confidences, write_objects
-from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration, ModelFile
@@ -80,7 +79,7 @@ class VolumeToPredict:
 
     ``why``: why these planes, as text; ``unlike``: how far its pixel size is from that of the training data, as text,
     empty if it is alike; ``calibration``: of its objects' confidence, or None, and then ``uncertain``: why, as text.
-    ``several``: the model's classes, if it has several.
+    ``several``: the model's classes, if it has several; ``stated``: the limits of objects that the model's file states.
     """
 
     path: Path
@@ -92,6 +91,7 @@ class VolumeToPredict:
     calibration: Calibration | None = None
     uncertain: str = ""
     several: PanopticClasses | None = None
+    stated: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path, model: ModelFile, options: MitoPredict) -> "VolumeToPredict":
@@ -112,7 +112,8 @@ class VolumeToPredict:
                 f"--pixel_vote_thr {options.pixel_vote_thr}: with several classes, more than half of "
                 f"{len(planes)} planes must agree on a voxel; otherwise it could belong to two classes"
             )
-        return cls(path, channel, volume, planes, why, unlike, *calibration_of(model, planes, options), several)
+        calibration = calibration_of(model, planes, options)
+        return cls(path, channel, volume, planes, why, unlike, *calibration, several, limits_of(model, volume))
 
     def results(self, folder: Path, name: str, ending: str, options: MitoPredict) -> Results:
         """Return the files of its results in ``folder``: see ``Results``."""
@@ -128,8 +129,13 @@ class VolumeToPredict:
         """
         if self.unlike:
             yield f"{name}: {self.unlike}"
-        if self.uncertain and model.calibration is not None:
-            yield f"{name}: {self.uncertain}"
+        if self.uncertain and (self.several is None or self.several.things):
+            yield f"{name}: {self.uncertain}; that column of the table of objects is empty"
+        if options.min_agreement and len(self.planes) > 1:
+            yield (
+                f"{name}: objects of which all planes have less than {options.min_agreement:g} of the voxels "
+                f"are left out; see --min_agreement ({self.set_by('min_agreement', options)})"
+            )
         if model.object_sizes is not None and options.min_size is not None:
             each, least = voxel_um3(self.volume), options.min_size
             trained = model.object_sizes.voxels_of(each)
@@ -146,8 +152,14 @@ class VolumeToPredict:
         """Return ``options``, as ``settled`` returned them, with the smallest size of objects in this volume."""
         if options.min_size is not None or model.object_sizes is None:
             return options
-        least = model.object_sizes.least(voxel_um3(self.volume), GroupingOptions.min_size)
-        return options.model_copy(update={"min_size": least})
+        return options.model_copy(update={"min_size": self.stated["min_size"]})
+
+    def set_by(self, name: str, options: MitoPredict) -> str:
+        """Return what set the limit of objects ``name`` to its value in ``options``, as text."""
+        value = getattr(options, name)
+        if value == self.stated.get(name):
+            return "from the model's file"
+        return "as published" if value == PUBLISHED[name] else "from the command line"
 
     def slice_options(self, model: ModelFile, options: MitoPredict) -> tuple[SliceOptions, str]:
         """Return how slices are prepared for the model, and what was decided about intensities, as text.
@@ -158,6 +170,7 @@ class VolumeToPredict:
         range_, seen, profile = rule.range_of(self.volume, self.path)
         if doubt := profile.like_labels(self.path):
             say(doubt)
+        seen = "; ".join(filter(None, (seen, rule.unchecked(profile))))
         norms = model.norms
         return SliceOptions(range_, norms.mean, norms.std, model.padding_factor, options.downsampling), seen
 

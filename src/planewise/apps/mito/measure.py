@@ -63,7 +63,7 @@ def measure_mito(options: MitoMeasure) -> int:
         if any(of_case is not None for of_case in things.values()):
             decisive["things"] = sorted({str(of_case) for of_case in things.values()})
     names = [*(case.name for case in cases), TOGETHER]
-    run = Run.begin(output / MANIFEST, "mito measure", decisive, None, names, options.overwrite)
+    run = Run.begin(output / MANIFEST, "mito measure", decisive, None, names, options.overwrite, kind=MitoMeasure)
     finished = {}
     for case in cases:
         try:

@@ -1,9 +1,7 @@
 """Segment one volume through stores on disk, never as a whole in memory, in this process or in several."""
 
 import math
-import os
 import shutil
-import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.apps.mito.case import Results, VolumeToPredict, things_text, write_confidence
+from planewise.apps.mito.no_objects import why_no_objects
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.predict_settings import grouping_of
 from planewise.errors import PlanewiseError, Problem
@@ -25,8 +24,9 @@ from planewise.inference.out_of_core.job import (
     plan_block,
     plan_slabs,
 )
-from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
+from planewise.inference.out_of_core.segment import counts_of, dropped_of, segment, sizes_of, votes_of
 from planewise.inference.planes import SliceOptions
+from planewise.processes import alone
 from planewise.progress import progress, say
 from planewise.volumes.atomic import atomic_path, write_again
 from planewise.volumes.files import open_volume, read_voxels, write_volume
@@ -69,6 +69,8 @@ def segment_out_of_core(
             count = _with_progress(job, name, volume, workers)
             _deliver(job, volume, results, name)
             _write_tables(job, case, results, name)
+            if count == 0 and (case.several is None or case.several.things):
+                say(f"{name}: {why_no_objects(case, options, *dropped_of(job))}")
         except Exception as error:  # each codec raises errors of its own type for a damaged store
             problem = Problem.of(case.path, error).what
             raise Unfinished(
@@ -214,19 +216,9 @@ def _deliver(job: Job, volume: Volume, results: Results, name: str) -> None:
 @contextmanager
 def _alone(work: Path, output: Path) -> Iterator[None]:
     """Lock the work folder. Raises PlanewiseError if another run holds it, or if it cannot be written."""
-    import fcntl  # not available on all systems
-
     with ExitStack() as closing:
         try:
-            work.mkdir(parents=True, exist_ok=True)
-            file = closing.enter_context((work / LOCK).open("a+"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-        except BlockingIOError as error:
-            file.seek(0)
-            raise PlanewiseError(f"--output {output}: is in use by another run ({file.read().strip()})") from error
+            closing.enter_context(alone(work / LOCK, f"--output {output}: is in use by another run"))
         except OSError as error:
             raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
         try:

@@ -7,7 +7,7 @@ from planewise.apps.mito.case import Results, VolumeToPredict, write_class_names
 from planewise.apps.mito.in_memory import classes_in_memory, memory_for, segment_into_files, write_classes
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import remove_work, segment_out_of_core
-from planewise.apps.mito.predict_settings import decisive, settled
+from planewise.apps.mito.predict_settings import UNSAID, decisive, settled
 from planewise.apps.mito.store import predict_store
 from planewise.data.case import cases_in, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST
@@ -67,6 +67,8 @@ def predict_cases(
         apart,
         options.overwrite,
         renewed,
+        unsaid=UNSAID,
+        kind=MitoPredict,
     )
     done, waiting = _done_and_waiting(apart, run, model, options, problems)
     if not waiting:

@@ -9,11 +9,16 @@ from planewise.inference.gathering import GroupingOptions
 from planewise.models.model_file import Calibration, ModelFile
 from planewise.progress import say
 from planewise.volumes.formats import ending_of, ome_zarr
+from planewise.volumes.geometry import voxel_um3
 from planewise.volumes.slices import Plane
+from planewise.volumes.volume import Volume
 
 DECISIVE = {  # options that change the results
     "axes", "channel", "intensity", "invert", "downsampling", "confidence_thr", "center_confidence_thr",
     "min_distance_object_centers", "median_kernel", "min_size", "min_extent", "pixel_vote_thr",
+}  # fmt: skip
+UNSAID: dict[str, object] = {  # of what manifests leave out
+    "min_agreement": 0.0, "repair": False, "extend": False, "confidence_volume": False,
 }  # fmt: skip
 READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architecture"}
 
@@ -109,6 +114,16 @@ def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) ->
         extend=options.extend == "on",
         things=() if several is None else several.kinds,
     )
+
+
+def limits_of(model: ModelFile, volume: Volume) -> dict[str, float]:
+    """Return the limits of objects in ``volume`` that the model's file states, by the names of their options."""
+    limits: dict[str, float] = {}
+    if model.min_agreement is not None:
+        limits["min_agreement"] = model.min_agreement
+    if model.object_sizes is not None:
+        limits["min_size"] = model.object_sizes.least(voxel_um3(volume), GroupingOptions.min_size)
+    return limits
 
 
 def calibration_of(model: ModelFile, planes: tuple[Plane, ...], options: MitoPredict) -> tuple[Calibration | None, str]:

@@ -133,7 +133,7 @@ def _made_from(
         "planes": planes,
         "class": _trained(target),
         "ignore label": target.ignore,
-        TRAINED: (trained.low, trained.high, trained.polarity),
+        TRAINED: (trained.low, trained.high, trained.contrast.polarity),
         "intensity": intensities.given,
         "invert": intensities.invert,
     }

@@ -3,7 +3,7 @@
 from planewise.apps.mito.case import VolumeToPredict, write_class_names
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import Unfinished, remove_work, segment_out_of_core
-from planewise.apps.mito.predict_settings import decisive, settled
+from planewise.apps.mito.predict_settings import UNSAID, decisive, settled
 from planewise.data.case import case_name, cases_in, is_volume
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run
@@ -49,7 +49,10 @@ def segment_store(options: MitoPredict) -> None:
     results = case.results(options.output.parent, stored, ending_of(options.output), options)
     manifest = options.output.with_name(f"{stored}.{MANIFEST}")
     how, made_by = decisive(options, model, half), "mito predict"
-    run = Run.begin(manifest, made_by, how, weights, [stored], options.overwrite, store=options.output)
+    run = Run.begin(
+        manifest, made_by, how, weights, [stored], options.overwrite,
+        store=options.output, unsaid=UNSAID, kind=MitoPredict,
+    )  # fmt: skip
     if run.is_done(stored, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         remove_work(results)

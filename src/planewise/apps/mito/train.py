@@ -28,6 +28,7 @@ from planewise.progress import progress, say
 from planewise.report.figures import training_curve
 from planewise.report.tables import print_problems, report_problems
 from planewise.training.checkpoint import load_checkpoint
+from planewise.training.launch import training_alone
 from planewise.training.loop import BEST, CURVE, train
 from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
@@ -46,8 +47,14 @@ def train_mito(options: MitoTrain) -> int:
 def finetune_mito(options: MitoTrain) -> list[Problem]:
     """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases; return the problems.
 
-    Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
+    Raises PlanewiseError, before any work, for options or a dataset that cannot be used, or if a training of this name
+    is running in the folder.
     """
+    with training_alone(options.model_dir, options.model_name, "--model_name", options.num_nodes):
+        return _finetune(options)
+
+
+def _finetune(options: MitoTrain) -> list[Problem]:
     plan = plan_training(options)
     problems = list(plan.dataset.problems)
     best: Path | None = plan.files.training

@@ -4,8 +4,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from planewise.correction.corrected import SCORE_BEFORE
+from planewise.data.preparation import RECORD
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 from planewise.training.loop import LAST
+from planewise.training.metrics_file import METRICS
+
+BEFORE_CHECKPOINT = {RECORD, METRICS, SCORE_BEFORE}  # what a training writes before it
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,9 @@ class TrainingFiles:
             )
         elif not self.yaml.exists() and not checkpoint.exists():
             there = next((path for path in (self.weights, self.training) if path.exists()), None)
-            if there is not None:
+            if there == self.training and {path.name for path in there.iterdir()} <= BEFORE_CHECKPOINT:
+                say(f"{there}: this training was stopped before its first checkpoint; it begins anew")
+            elif there is not None:
                 raise PlanewiseError(
                     f"{there}: already exists, without a model or training of planewise; it is kept: move it away, "
                     "or give another --model_name"

@@ -12,6 +12,7 @@ from planewise.apps.mito.train_options import MitoTrain
 from planewise.apps.mito.training_files import TrainingFiles
 from planewise.data.check import check_training_truths
 from planewise.data.classes import Target
+from planewise.data.contrast import Contrast
 from planewise.data.intensity_rule import IntensityRule
 from planewise.data.nnunet import Dataset, open_dataset, refuse_no_folder
 from planewise.data.panoptic import PanopticClasses
@@ -190,6 +191,6 @@ def _place_of(backbone: Path) -> str:
 def _intensity_rule(options: MitoTrain, model: ModelFile) -> IntensityRule:
     """Return how intensities are converted to those that the network receives."""
     base = model.trained_intensities()
-    if options.from_scratch or options.backbone is not None:  # these weights were not trained on the base's polarity
-        base = base.model_copy(update={"polarity": "unclear"})
+    if options.from_scratch or options.backbone is not None:  # these weights were not trained on the base's contrast
+        base = base.model_copy(update={"contrast": Contrast(), "objects": "unclear"})
     return IntensityRule(base, options.intensity, options.invert)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from planewise.volumes.labels import label_dtype
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume
 
-LAYOUT = 3  # of the work folder
+LAYOUT = 4  # of the work folder
 RUN = "run.json"  # in it: the run's identity
+VERSION = "planewise"  # in that: the version that began it, or last went on with it
 LOCK = "lock"  # in it: locked by the process that works there
 BYTES_A_SLAB_VOXEL = 4  # two slabs' bits and offsets, the one that is predicted and the one that is read, runs
 BYTES_A_BLOCK_VOXEL = 24  # of two blocks: the planes' runs, a plane's labels or the result, and what it is stored as
@@ -125,18 +127,25 @@ def clear_work(work: Path) -> None:
 def begin_work(work: Path, identity: dict[str, Any]) -> None:
     """Make the work folder of a run, or continue with that of a stopped one.
 
-    ``identity``: see ``identity_of``. Raises PlanewiseError if the folder belongs to another run.
+    ``identity``: see ``identity_of``. Raises PlanewiseError if the folder belongs to another run, or to a version of
+    planewise whose work cannot be continued.
     """
     file, given = work / RUN, json.loads(json.dumps(identity, default=str))
     if file.exists():
         before = json.loads(file.read_text("utf-8"))
         other = [name for name in given if before.get(name) != given[name]]
+        if "layout" in other:
+            begun_by = f"planewise {before[VERSION]}" if before.get(VERSION) else "an earlier version of planewise"
+            raise PlanewiseError(
+                f"{work}: holds the unfinished work of {begun_by}, which planewise {version('planewise')} cannot "
+                "continue; start again with --overwrite, or finish it with that version"
+            )
         if other:
             raise PlanewiseError(
                 f"{work}: holds the unfinished work of a run with {other[0]} {before.get(other[0])}, not "
                 f"{given[other[0]]}; finish it as it was begun, or start again with --overwrite"
             )
-    write_json(file, given)
+    write_json(file, given | {VERSION: version("planewise")})
 
 
 def identity_of(job: Job) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from planewise.inference.combinations import CombinationTable, join_tables
 from planewise.inference.consensus import final_labels
+from planewise.inference.dropped import NONE_DROPPED, Dropped
 from planewise.inference.executor import Executor
 from planewise.inference.out_of_core.job import (
     Job,
@@ -102,7 +103,7 @@ def _vote(job: Job, all_blocks: list[Index]) -> int:
         final, votes = final_labels(table, sizes, job.shape, job.grouping.fusion(job.vote))
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)
-        save(voted_file, objects=final.objects, **vars(votes))
+        save(voted_file, objects=final.objects, dropped=final.dropped.as_list(), **vars(votes))
     return int(np.load(voted_file)["objects"])
 
 
@@ -118,6 +119,13 @@ def votes_of(job: Job) -> ObjectVotes | None:
         return None
     stored = [arrays(final_label_files(part)[0]) for part in _of_things(job)]
     return joined_votes([ObjectVotes(**{field.name: of[field.name] for field in fields(ObjectVotes)}) for of in stored])
+
+
+def dropped_of(job: Job) -> tuple[Dropped, Dropped]:
+    """Return what the limits left out in the planes of a volume that was segmented, and in their consensus."""
+    planes = [Dropped(*np.load(lookup_file(part, plane))["dropped"]) for part in _of_things(job) for plane in job.axes]
+    voted = [final_label_files(part)[0] for part in _of_things(job)] if len(job.axes) > 1 else []
+    return sum(planes, NONE_DROPPED), sum((Dropped(*np.load(file)["dropped"]) for file in voted), NONE_DROPPED)
 
 
 def _of_things(job: Job) -> list[Job]:

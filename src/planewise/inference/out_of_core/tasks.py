@@ -135,10 +135,11 @@ def link_plane(job: Job, plane: Plane, *finished: None) -> None:
             Runs(**{f: stored[f"{end}_{f}"] for f in Runs.__dataclass_fields__}) for end in ("first", "last")
         )
         slabs.append(SlabObjects(Chain(**{name: stored[name] for name in Chain.__dataclass_fields__}), first, last))
-    labels, sizes = linked_components(join_slabs(slabs), job.shape, job.grouping.min_size, job.grouping.min_extent)
+    how = job.grouping
+    labels, sizes, dropped = linked_components(join_slabs(slabs), job.shape, how.min_size, how.min_extent)
     first_component = np.cumsum([0, *(len(slab.chain.sizes) for slab in slabs)])
     save_array(labels_file(job, plane), labels)
-    save(lookup_file(job, plane), sizes=sizes, first_component=first_component)
+    save(lookup_file(job, plane), sizes=sizes, first_component=first_component, dropped=dropped.as_list())
 
 
 # ---- blocks

@@ -1,8 +1,10 @@
 import pytest
 
 from planewise.apps.mito.training_files import TrainingFiles
+from planewise.data.preparation import RECORD
 from planewise.errors import PlanewiseError
 from planewise.training.loop import LAST
+from planewise.training.metrics_file import METRICS
 
 
 @pytest.fixture
@@ -37,6 +39,16 @@ def test_what_is_no_model_of_ours_is_kept_whatever_is_asked(files):
     for overwrite in (False, True):
         with pytest.raises(PlanewiseError, match=r"M\.pth: already exists, without a model or training of planewise"):
             files.check_free(resume=False, overwrite=overwrite)
+
+
+def test_a_training_that_was_stopped_before_its_first_checkpoint_is_begun_anew(files, capsys):
+    write(files.training / RECORD)
+    write(files.training / METRICS)
+    files.check_free(resume=False, overwrite=False)
+    assert "stopped before its first checkpoint; it begins anew" in capsys.readouterr().err
+    write(files.training / "notes.txt")
+    with pytest.raises(PlanewiseError, match="M_training: already exists, without a model or training of planewise"):
+        files.check_free(resume=False, overwrite=False)
 
 
 def test_clearing_leaves_predictions_and_other_models(files):
