@@ -23,6 +23,7 @@ PADDING_SHARE = 0.004  # a larger share of the lowest or highest value is paddin
 PADDING_GAP = 0.2  # of the used range: many values beyond such a gap are padding too
 SAMPLE = 2**22  # voxels to count, for types with too many values to count every one
 SAMPLE_OF_IMAGE = 2**14
+LEAST_SIDE = TILE // 2  # of a training slice, which may have lost a slab to validation; they are many
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def measure_slices(slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> TrainedIn
         samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
         of_objects.append(objects_contrast(image, labels))
         y, x = tile_corner(number, *image.shape)
-        if min(image.shape) >= TILE:
+        if min(image.shape) >= LEAST_SIDE:
             tile = image[y : y + TILE, x : x + TILE]
             of_tiles.append(line_contrast(tile))
             skewnesses.append(skewness(tile))
