@@ -28,6 +28,7 @@ SAMPLE = 2**22  # voxels to count, for types with too many values to count every
 SAMPLE_OF_IMAGE = 2**14
 SAMPLE_OF_VALUES = 2**16  # voxels in which to look for values, if nothing else is measured
 MOST_CLASSES = 8  # whole numbers from 0 on: with so few, a volume may be labels
+LEAST_SIDE = TILE // 2  # of a training slice, which may have lost a slab to validation; they are many
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def measure_slices(slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> TrainedIn
         samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
         of_objects.append(objects_contrast(image, labels))
         y, x = tile_corner(number, *image.shape)
-        if min(image.shape) >= TILE:
+        if min(image.shape) >= LEAST_SIDE:
             tile = image[y : y + TILE, x : x + TILE]
             of_tiles.append(line_contrast(tile))
             skewnesses.append(skewness(tile))
