@@ -145,9 +145,8 @@ class OnPaper:
             order.append(left.pop(f1.index(max(f1))))
             first = self.settled[id(order[-1])]
             gained, fewer = gained + first.gained, fewer + first.fewer
-            rest += [
-                one for one in left if self.settled[id(one)].together == first.together
-            ]  # settled by the same correction
+            # Places that the same correction settles.
+            rest += [one for one in left if self.settled[id(one)].together == first.together]
             left = [one for one in left if self.settled[id(one)].together != first.together]
         return order + rest
 

@@ -79,6 +79,15 @@ def test_an_edited_table_of_the_objects_is_kept(results, tmp_path, capsys):
     assert f"{table}: was edited after objects were corrected: it is left as it is" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", "id,confidence\n3,0.2\n", "label,confidence\nthree,0.2\n"])
+def test_a_table_that_does_not_name_its_objects_by_label_is_kept(results, tmp_path, capsys, content):
+    table = results / "a_objects.csv"
+    table.write_text(content)
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,5,")]) == 0
+    assert table.read_text() == content
+    assert f"{table}: does not name its objects by label: it is left as it is" in capsys.readouterr().err
+
+
 def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys):
     rows = ("a,delete,3,", "a,delete,99,", "a,delete,4,", "b,delete,3,")
     assert run(["correct", str(results), "--actions", actions(tmp_path, *rows)]) == 1

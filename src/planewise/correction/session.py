@@ -56,10 +56,8 @@ class Corrections:
         self.canvas = open_canvas(result, self.folder / KEPT)
         journal = self.folder / JOURNAL
         self.journal = Journal.open(journal) if journal.exists() else self._begin(journal)
-        if not self.journal.entries and self.journal.head.content != sha256_of(
-            result
-        ):  # there are no corrections to lose
-            self.journal.close()
+        if not self.journal.entries and self.journal.head.content != sha256_of(result):
+            self.journal.close()  # there are no corrections to lose
             self.journal = self._begin(journal)
         try:
             self._in_file = self._actions_in_file()
@@ -151,8 +149,10 @@ class Corrections:
         self._add(Entry(len(self.journal.entries) + 1, "replay", {}))
 
     def save(self) -> None:
-        """Write a file's voxels, if it does not hold them yet; those of a store are there already. The table of the
-        objects beside it follows."""
+        """Write a file's voxels, if it does not hold them yet; those of a store are there already.
+
+        The table of the objects beside the volume is written too, see ``write_objects_left``.
+        """
         self._save_voxels()
         write_objects_left(self.result, self.folder / KEPT, self.objects, self.actions)
 

@@ -9,7 +9,6 @@ were changed, and of a new one, the row has the id and the size alone. The table
 
 import csv
 import io
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from planewise.data.object_tables import table_of_objects
 from planewise.data.preparation import sha256_of
 from planewise.data.spreadsheet import separator_of, table_text
 from planewise.progress import say_once
-from planewise.volumes.atomic import atomic_path
+from planewise.volumes.atomic import atomic_path, write_again
 
 TABLE, WRITTEN = "objects.csv", "objects.csv.written"
 FORM = "it must be a CSV of objects"
@@ -38,11 +37,11 @@ def write_objects_left(result: Path, kept: Path, objects: Objects, actions: Iter
     text = _left(table_text(original if original.exists() else table, FORM), objects, changed)
     ours = written.read_text("utf-8").split() if written.exists() else []
     if text is None or (original.exists() and sha256_of(table) not in (*ours, sha256_of(original))):
-        why = "has no column of labels" if text is None else "was edited after objects were corrected"
+        why = "does not name its objects by label" if text is None else "was edited after objects were corrected"
         say_once(f"{table}: {why}: it is left as it is, and may have objects that are not there any more")
         return
     if not original.exists():
-        shutil.copyfile(table, original)
+        write_again(original, table, linked=False)
     if not changed:
         original.replace(table)
         return
@@ -55,11 +54,11 @@ def write_objects_left(result: Path, kept: Path, objects: Objects, actions: Iter
 def _left(text: str, objects: Objects, changed: set[int]) -> str | None:
     """Return the table ``text`` with the rows of ``objects``; None if it does not name them by label."""
     separator = separator_of(text)
-    header, *rows = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
-    columns = [name.strip().lower() for name in header]
     try:
+        header, *rows = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
+        columns = [name.strip().lower() for name in header]
         by_label = {int(row[columns.index("label")]): row for row in rows if row}
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, csv.Error):
         return None
     listed = [label for label in by_label if label in objects]
     listed += sorted(label for label in changed & objects.keys() if label not in by_label)

@@ -28,7 +28,7 @@ def changes(before: CaseRecord, now: CaseRecord) -> str:
     both = sorted(old.keys() & new.keys())
     changed = [_option(name, old[name], new[name]) for name in both if old[name] != new[name]]
     if old.keys() != new.keys():
-        changed.append("the names of the datasets")
+        changed.append("which datasets or classes are scored")
     changed += _files(before, now)
     if not changed and before.inputs != now.inputs:
         changed.append("which files are read")
@@ -43,8 +43,8 @@ def _files(before: CaseRecord, now: CaseRecord) -> list[str]:
     """Return which inputs have changed, appeared, gone or moved, each kind with its cases."""
     old, new = _by_input(before), _by_input(now)
     both = old.keys() & new.keys()
-    edited = [each for each in both if old[each][1] != new[each][1]]
-    moved = [each for each in both if old[each][1] == new[each][1] and old[each][0] != new[each][0]]
+    edited = [each for each in both if sorted(old[each].values()) != sorted(new[each].values())]
+    moved = [each for each in both if each not in edited and old[each] != new[each]]
     return [
         *_named(edited, ""),
         *_named(new.keys() - both, ", not there before"),
@@ -53,10 +53,14 @@ def _files(before: CaseRecord, now: CaseRecord) -> list[str]:
     ]
 
 
-def _by_input(record: CaseRecord) -> dict[Input, tuple[str, str]]:
-    """Return the path and the fingerprint of each input."""
+def _by_input(record: CaseRecord) -> dict[Input, dict[str, str]]:
+    """Return the fingerprints of each input's files by path; several classes of a case may have a file each."""
     files = record.decided["files"]
-    return {Input(*files[path]): (path, made) for path, made in record.inputs.items() if path in files}
+    by_input: dict[Input, dict[str, str]] = {}
+    for path, made in record.inputs.items():
+        if path in files:
+            by_input.setdefault(Input(*files[path]), {})[path] = made
+    return by_input
 
 
 def _named(inputs: Iterable[Input], how: str) -> list[str]:

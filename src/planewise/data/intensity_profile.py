@@ -27,7 +27,7 @@ PADDING_GAP = 0.2  # of the used range: many values beyond such a gap are paddin
 SAMPLE = 2**22  # voxels to count, for types with too many values to count every one
 SAMPLE_OF_IMAGE = 2**14
 SAMPLE_OF_VALUES = 2**16  # voxels in which to look for values, if nothing else is measured
-MOST_CLASSES = 8  # whole numbers from 0 on: with so few, a volume may be labels
+MOST_CLASSES = 8  # a volume of so few different whole numbers, none below 0, looks like labels
 LEAST_SIDE = TILE // 2  # of a training slice, which may have lost a slab to validation; they are many
 
 
@@ -121,7 +121,7 @@ def like_labels(voxels: np.ndarray, path: Path | Series) -> str:
 
 
 def _like_labels(path: Path | Series, dtype: np.dtype, values: int, least: float, most: float) -> str:
-    if dtype.kind not in "uib" or least < 0 or values > MOST_CLASSES:
+    if dtype.kind not in "uib" or least < 0 or not 1 < values <= MOST_CLASSES:
         return ""
     return (
         f"WARNING: {path}: looks like labels, not like an image: it holds {values} whole numbers, {least:g} to "

@@ -90,7 +90,7 @@ def choose_range(
 
 
 def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
-    """Raise PlanewiseError for a volume without a clear range: constant, of few values, or nearly constant."""
+    """Raise PlanewiseError for a volume without a clear range: of one or two values, or nearly constant."""
     if profile.values < 3 or profile.low == profile.high:
         what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
         most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"

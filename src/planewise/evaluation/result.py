@@ -81,7 +81,10 @@ class Benchmark:
         pairs = [pair for of_method in self.methods.values() for pair in of_method]
         named = {value for pair in pairs if pair.semantic is not None for value in pair.semantic[1].values()}
         things = sorted({pair.of_class.classes.things for pair in pairs if pair.of_class is not None})
-        wrong = {method: [_wrong_with(pair) for pair in of_method] for method, of_method in self.methods.items()}
+        problems = {
+            method: [(pair.problem, pair.truth_problem) for pair in of_method if pair.problem or pair.truth_problem]
+            for method, of_method in self.methods.items()
+        }
         facts = {
             "the methods": list(self.methods),
             "the classes that are scored": [self.classes, self.values, self.things, things],
@@ -91,14 +94,10 @@ class Benchmark:
             "what is known of the methods": self.notes,
             "the channel of the images": self.channel,
             "how labels are read": [self.unit, self.any_label],
-            "which files cannot be used": {method: [each for each in of if any(each)] for method, of in wrong.items()},
+            "which files cannot be used": problems,
         }
         ignore_geometry = {"--ignore_geometry": any(pair.ignore_geometry for pair in pairs)}
         return {f"{name} in {self.dataset}": value for name, value in facts.items()} | ignore_geometry
-
-
-def _wrong_with(pair: Pair) -> tuple[str, str]:
-    return pair.problem, pair.truth_problem
 
 
 @dataclass(frozen=True)

@@ -117,13 +117,12 @@ class ThisProcess(Executor):
         return wait(submitted, return_when=FIRST_COMPLETED).done
 
     def wait(self, submitted: "list[Future[Any]]", most: int) -> "list[Future[Any]]":
-        """See ``Executor``. After an error no thread goes on writing: the others' work is waited for, or dropped."""
+        """See ``Executor``. After an error no thread goes on writing: all other work is waited for, or dropped."""
         try:
             return super().wait(submitted, most)
         except BaseException:
-            for one in submitted:
-                one.cancel()
-            wait(submitted)
+            self._threads.shutdown(cancel_futures=True)
+            self._threads = ThreadPoolExecutor(machine_cores())
             raise
 
     def __exit__(

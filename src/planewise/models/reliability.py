@@ -23,9 +23,7 @@ class ClassReliability(BaseModel):
     without: int
 
 
-AS_TRAINED = Prior(
-    1.0, 0.5, 0.0, 1.0
-)  # of presence: trained by cross entropy, the score is a logit for training patients
+AS_TRAINED = Prior(1.0, 0.5, 0.0, 1.0)  # of presence, whose score was trained by cross entropy as a logit
 AS_PREDICTED = Prior(4.0, 4.0, -1.3, 3.0)  # of Dice, which is 2 IoU / (1 + IoU); the IoU head may be untrained
 
 

@@ -134,9 +134,8 @@ class MemorySegmenter(nn.Module):
         session.inference_device = session.cache.inference_device = features[-1].device
         session.cache.inference_state_device = features[-1].device
         session.cache.cache_vision_features(z, cached)
-        decoded: list[
-            Any
-        ] = []  # the decoder's output: transformers returns neither all masks nor, in training, the score
+        # The decoder's output: transformers returns neither all masks nor, in training, the score.
+        decoded: list[Any] = []
         listening = network.mask_decoder.register_forward_hook(lambda module, given, output: decoded.append(output))
         try:
             seen = network._run_single_frame_inference(
@@ -151,9 +150,8 @@ class MemorySegmenter(nn.Module):
         )
         if self.memory_positions is None:
             self.memory_positions = positions
-        pointer = seen["object_pointer"][
-            0
-        ]  # (1, channels): with its first axis, it would be misread if channels equal the memory's
+        # (1, channels): with its first axis, it would be misread if channels equal the memory's.
+        pointer = seen["object_pointer"][0]
         kept = {"object_pointer": pointer, "maskmem_features": remembered}
         where = memory.slices if points is None else memory.start
         where[z] = kept | {"maskmem_pos_enc": self.memory_positions}

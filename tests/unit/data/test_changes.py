@@ -22,7 +22,7 @@ def test_nothing_has_changed():
 def test_options_are_named_with_their_values_and_other_facts_by_their_names():
     now = record(FILES, **{"--vote": [], "the patients in D": {"c": "P1"}})
     assert changes(BEFORE, now) == "--vote: 2 -> none; the patients in D"
-    assert changes(BEFORE, record(FILES, **{"the patients in E": {}})) == "the names of the datasets"
+    assert changes(BEFORE, record(FILES, **{"the patients in E": {}})) == "which datasets or classes are scored"
 
 
 def test_files_are_named_by_what_they_are_and_many_are_counted():
@@ -38,6 +38,13 @@ def test_files_are_named_by_what_they_are_and_many_are_counted():
 def test_a_file_that_is_now_another_thing():
     swapped = {"p/c.tif": ("1", "the truth", "c"), "t/c.tif": ("2", "the prediction", "c")}
     assert changes(BEFORE, record(swapped)) == "the prediction of c; the truth of c"
+
+
+def test_two_files_that_are_the_same_thing():
+    both = FILES | {"p/classes/c.tif": ("5", "the prediction", "c")}
+    for path in ("p/c.tif", "p/classes/c.tif"):
+        now = both | {path: ("6", "the prediction", "c")}
+        assert changes(record(both), record(now)) == "the prediction of c"
 
 
 def test_a_record_that_does_not_say_what_files_are():

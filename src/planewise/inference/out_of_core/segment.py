@@ -177,7 +177,7 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
         if start not in outputs:
             if workers.size == 0:  # threads read a slab ahead; other processes read for themselves
                 for each in (start, start + job.slabs[plane]):
-                    if each in done and not done[each] and each not in reading:
+                    if not done.get(each, True) and each not in reading | outputs:
                         reading[each] = workers.submit(read_slab, job, plane, each)
             outputs[start] = workers.submit_loaded(predict_slab, job, plane, start, reading.pop(start, None))
         return outputs[start]

@@ -12,6 +12,7 @@ from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.consensus import consensus
 from planewise.inference.executor import ThisProcess
 from planewise.inference.gathering import GroupingOptions, SliceParts, gather_classes, median_filter
+from planewise.inference.out_of_core import segment as segment_module
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
 from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
 from planewise.inference.out_of_core.slabs import filter_slab
@@ -92,6 +93,16 @@ def test_any_number_of_cores_gives_the_same(tmp_path, labels, in_memory, monkeyp
     assert np.array_equal(open_volume(job.final_store()).read(), expected)
     for plane in planes:
         assert np.array_equal(open_volume(job.plane_store(plane.plane)).read(), plane[...])
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_each_slab_is_read_once(tmp_path, labels, monkeypatch):
+    reads = []
+    read = segment_module.read_slab
+    monkeypatch.setattr(segment_module, "read_slab", lambda *given: reads.append(given[1:]) or read(*given))
+    job = job_of(tmp_path, labels, GroupingOptions(min_size=100, min_extent=3), {"xy": 20}, 4, vote=1)
+    run(job)
+    assert sorted(reads) == sorted((plane, start) for plane in job.axes for start in job.starts(plane))
 
 
 @pytest.mark.parametrize(("axes", "vote"), [(("xz",), 1), (("xy", "yz"), 1)])
