@@ -89,8 +89,8 @@ class LabelDefinition:
         if not unnamed:
             return ""
         return (
-            f"{self._held(unnamed, counts)}. A prediction of classes has their values: write those into the file; if "
-            "these are the ids of objects, planewise mito evaluate scores them, against instancesTs"
+            f"{self._held(unnamed, counts)}. A prediction of classes holds their values: write these into the file; if "
+            "they are the ids of objects, planewise mito evaluate scores them, against instancesTs"
         )
 
     def _without_name(self, counts: dict[int, int]) -> list[int]:

@@ -55,7 +55,7 @@ class IntensityProfile:
         return f"{self.dtype}, uses {self.low:g} to {self.high:g}"
 
     def like_labels(self, path: Path) -> str:
-        """Return that the volume at ``path`` looks like labels, to read; "" if it does not."""
+        """Return a warning if the volume at ``path`` looks like labels; else ""."""
         return _like_labels(path, self.dtype, self.values, self.least, self.most)
 
     def of_range(self, range_: IntensityRange) -> TrainedIntensities:
@@ -112,7 +112,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
 
 
 def like_labels(voxels: np.ndarray, path: Path | Series) -> str:
-    """Return that ``voxels`` look like labels, by a sample of them, to read; "" if they do not."""
+    """Return a warning if a sample of ``voxels`` looks like labels; else ""."""
     step = max(1, voxels.size // SAMPLE_OF_VALUES)
     while math.gcd(step, voxels.shape[-1]) > 1:  # otherwise only a few columns would be seen
         step += 1

@@ -70,7 +70,8 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
     ``labels`` do not name is refused: its meaning is unknown, and it would count as background.
 
     Both are given by the semantic truth; for ``instances`` it lies beside them, in labelsTs, and is read only for the
-    ignore label. Without that folder all voxels are scored, which is printed; a case that the folder lacks is not.
+    ignore label. Without that folder all voxels are scored, which is printed; a case that the folder lacks is not
+    scored.
     """
     if instances and labels.ignore is None:
         return pairs
@@ -165,7 +166,8 @@ def pair_files(
         the_truth = truth[0] if len(truth) == 1 else None
         pairs.append(Pair(case, next(iter(prediction), None), the_truth, problem, ignore_geometry))
     if of_planes:
-        say_once(f"{of_planes[0].parent}: {_named(of_planes)}: results of single planes, by their names, and no cases")
+        listed = f"{of_planes[0].parent}: {_named(of_planes)}"
+        say_once(f"{listed}: by their names, results of single planes; they are not scored")
     return pairs
 
 
@@ -184,6 +186,6 @@ def _refuse_predicted(files: list[Path], truths: Path) -> None:
     if made:
         raise PlanewiseError(
             f"{truths}: is given as the truth, and planewise {next(iter(made.values()))} wrote {_named(made)} in it, "
-            f"by the {MANIFEST} there: a prediction is no truth. Give the predictions first and the truth second; to "
-            "score against a prediction all the same, copy its volumes to a folder without that file"
+            f"according to the {MANIFEST} there: a prediction is not a truth. Give the predictions first and the truth "
+            "second; to score against a prediction all the same, copy its volumes to a folder without that file"
         )

@@ -27,8 +27,8 @@ class Benchmark:
     compared with it; ``values``: what is that class in the truth, where it is not just its number. ``things``: the
     class that labels are instances of, where there are several, see ``Pair.of_class``. ``notes``: by
     method, what a reader must know. ``patients``: whose scan a case is; a case that is not named is a patient of its
-    own. ``unit``: of all distances, of which a case without a known voxel size has none; None takes
-    that of the files, or voxels.
+    own. ``unit``: that of all distances, which a case without a known voxel size then lacks; None: that of the files,
+    or voxels.
     """
 
     dataset: str

@@ -155,7 +155,7 @@ def test_a_prediction_of_ids_is_not_one_of_classes(dataset, capsys, command):
     assert scored(command, dataset) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "holds 4, 7 (100 voxels), which no label of dataset.json names; those are ggo (1), honeycombing (2)" in said
-    assert "if these are the ids of objects, planewise mito evaluate scores them" in said
+    assert "if they are the ids of objects, planewise mito evaluate scores them" in said
     with (dataset / "scores" / "results.csv").open(newline="") as file:
         delivered = {row["case"]: row["value"] for row in csv.DictReader(file) if row["metric"] == "delivered"}
     assert delivered == {"c": "0", "d": "1"}
@@ -164,9 +164,7 @@ def test_a_prediction_of_ids_is_not_one_of_classes(dataset, capsys, command):
 def test_where_nothing_names_the_classes_it_is_said_what_is_scored(dataset, capsys):
     (dataset / "dataset.json").unlink()
     assert run(["ild", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "instancesTs")]) == 0
-    assert (
-        "No dataset.json names the classes: each value in the truth is scored as one, 1, 2" in capsys.readouterr().err
-    )
+    assert "No dataset.json names the classes: each value in the truth is a class: 1, 2" in capsys.readouterr().err
 
 
 def write_manifest_of(folder, command, *names):
@@ -214,5 +212,5 @@ def test_results_of_single_planes_are_no_cases(dataset, capsys, folders):
     with (dataset / "scores" / RESULTS).open(newline="") as file:
         assert [row["case"] for row in csv.DictReader(file)] == ["c", "d"]
     files = "xy, xz" if truth == "instancesTs" else "c_xy.nii.gz, c_xz.nii.gz, xy and 1 more"
-    said = f"{dataset}/imagesTs_p: {files}: results of single planes, by their names, and no cases"
+    said = f"{dataset}/imagesTs_p: {files}: by their names, results of single planes; they are not scored"
     assert said in capsys.readouterr().err

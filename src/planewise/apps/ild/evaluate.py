@@ -37,9 +37,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
     if not names:
         raise PlanewiseError(without_classes(options.truth, truths))
     if not labels.classes:
-        say(
-            f"No dataset.json names the classes: each value in the truth is scored as one, {', '.join(map(str, names))}"
-        )
+        say(f"No dataset.json names the classes: each value in the truth is a class: {', '.join(map(str, names))}")
     folder = options.output or _home(options.predictions) / "evaluation"
     if labels.ignore is not None:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")

@@ -160,7 +160,7 @@ def _each_block(
 
 
 def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[[str, int], None]) -> list[Any]:
-    """Have the components of every slab of a plane found; return what to wait for.
+    """Submit the work that finds the components of each slab of a plane; return what may not be done yet.
 
     A slab's median needs filtered slices of the slab before and plain ones of the slab after; both are handed on.
     """

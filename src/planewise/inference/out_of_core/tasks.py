@@ -126,7 +126,7 @@ def last_slices(job: Job, plane: Plane, start: int) -> np.ndarray:
 def link_plane(job: Job, plane: Plane, *finished: None) -> None:
     """Link a plane's components and write the label of each, slab by slab.
 
-    ``finished``: what ``finish_slab`` returned for slabs of the plane, which may be awaited so.
+    ``finished``: results of ``finish_slab`` for slabs of the plane, given so that these are finished first.
     """
     slabs = []
     for start in job.starts(plane):

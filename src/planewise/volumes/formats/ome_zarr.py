@@ -116,8 +116,7 @@ def open_to_fill(path: Path) -> Any:
     """Return the full-resolution array of a store made by ``create``, for ``fill_block``."""
     import zarr
 
-    with zarr.config.set({f"array.{name}": value for name, value in AS_IT_IS.items()}):
-        return zarr.open_array(path / "0", mode="r+")
+    return zarr.open(path / "0", mode="r+", config=AS_IT_IS)  # ``open_array`` ignores the config
 
 
 def fill_block(array: Any, block: Index, voxels: np.ndarray) -> None:

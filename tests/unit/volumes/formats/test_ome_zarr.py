@@ -6,7 +6,15 @@ import zarr
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, write_volume
-from planewise.volumes.formats.ome_zarr import add_pyramid, create, missing_chunks, name_store, open_levels
+from planewise.volumes.formats.ome_zarr import (
+    add_pyramid,
+    create,
+    fill_block,
+    missing_chunks,
+    name_store,
+    open_levels,
+    open_to_fill,
+)
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
@@ -132,6 +140,23 @@ def test_where_there_is_nothing_no_file_is_written(tmp_path, monkeypatch):
     write_volume(tmp_path / "a.ome.zarr", Volume(voxels))
     assert len([file for file in (tmp_path / "a.ome.zarr" / "0" / "c").rglob("*") if file.is_file()]) == 1
     assert np.array_equal(open_volume(tmp_path / "a.ome.zarr").read(), voxels)
+
+
+def test_a_store_that_is_opened_to_fill_is_written_as_a_new_one_and_no_setting_of_zarr_changes(tmp_path, monkeypatch):
+    """Threads open stores at the same time: one that set and reset a setting would leave it to the others."""
+    monkeypatch.setattr("planewise.volumes.formats.ome_zarr.CHUNK", 4)
+    monkeypatch.setattr(zarr.config, "set", None)
+    voxels = np.zeros((16, 16, 16), np.uint16)  # one file of 4 x 4 x 4 chunks, all but one of them empty
+    voxels[3, 2, 1] = 7
+    block = (slice(0, 16),) * 3
+    written = []
+    for name, opened in (("new", lambda path, array: array), ("opened", lambda path, array: open_to_fill(path))):
+        path = tmp_path / f"{name}.ome.zarr"
+        fill_block(
+            opened(path, create(path, voxels.shape, voxels.dtype, (1.0,) * 3, "pixel", (0.0,) * 3)), block, voxels
+        )
+        written.append((path / "0" / "c" / "0" / "0" / "0").read_bytes())
+    assert written[0] == written[1]
 
 
 def test_shards_are_counted_as_the_files_they_are(tmp_path, monkeypatch):
