@@ -93,6 +93,11 @@ class LabelDefinition:
             "they are the ids of objects, planewise mito evaluate scores them, against instancesTs"
         )
 
+    def is_of_ids(self, counts: dict[int, int]) -> bool:
+        """Return whether a prediction holds more values above 0 without a name than with one, as ids of objects do."""
+        unnamed = self._without_name(counts)
+        return len(unnamed) > len(counts.keys() - {0, *unnamed})
+
     def _without_name(self, counts: dict[int, int]) -> list[int]:
         return sorted(counts.keys() - set(self.values()) - {0}) if self.classes or self.regions else []
 

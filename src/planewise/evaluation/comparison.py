@@ -151,8 +151,8 @@ def _score_method(
     """Add the results of a method; if it has no readable prediction, they are scored as not delivered."""
     try:
         opened = open_prediction(pair, truth, kept)
-        _refuse_other_values(pair, opened, scored.benchmark, counted)
-        notes = _notes(pair, opened, scored.benchmark.images.get(pair.case))
+        notes = _unnamed_values(pair, opened, scored.benchmark, counted)
+        notes += _notes(pair, opened, scored.benchmark.images.get(pair.case))
         _score_opened(scored, method, opened, tolerance, pair, notes)
         if pair.prediction is not None:
             scored.predictions[method] = opened.predicted
@@ -167,14 +167,20 @@ def _score_method(
         scored.results += _unscored(scored.benchmark, method, pair, reason)
 
 
-def _refuse_other_values(pair: Pair, opened: OpenPair, benchmark: Benchmark, counted: Counts) -> None:
-    """Raise PlanewiseError if a prediction of classes holds values, such as ids of objects, that no label names."""
+def _unnamed_values(pair: Pair, opened: OpenPair, benchmark: Benchmark, counted: Counts) -> list[str]:
+    """Return a note about values in a prediction of classes that no label names.
+
+    Raises PlanewiseError if they are the most, as the ids of objects are: no score of classes means anything then.
+    """
     if pair.prediction is None or pair.semantic is None or not benchmark.classes or benchmark.takes_any_label:
-        return
+        return []
+    labels = pair.semantic[1]
     if pair.prediction not in counted:
         counted[pair.prediction] = count_values(opened.predicted)
-    if unnamed := pair.semantic[1].unnamed_in_prediction(counted[pair.prediction]):
+    unnamed = labels.unnamed_in_prediction(counted[pair.prediction])
+    if unnamed and labels.is_of_ids(counted[pair.prediction]):
         raise PlanewiseError(f"{pair.prediction}: {unnamed}")
+    return [f"{pair.prediction}: {unnamed}. They are scored as background"] if unnamed else []
 
 
 def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:

@@ -124,10 +124,10 @@ def pair_files(
 ) -> list[Pair]:
     """Return the cases of two folders, or of two files, paired by name; see ``data.case`` for the names.
 
-    ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. Files of
-    single planes (``{case}_xy`` ..., or a folder ``xy`` of slices) are no cases. Raises PlanewiseError if either path
-    is missing, if one is a folder and the other a file, if there is no truth at all, or if its manifest says that it
-    was predicted.
+    ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. Predictions
+    of single planes (``{case}_xy`` ..., or a folder ``xy`` of slices) are no cases, unless there is a truth of that
+    name. Raises PlanewiseError if either path is missing, if one is a folder and the other a file, if there is
+    no truth at all, or if its manifest says that it was predicted.
     """
     for path in (predictions, truths):
         if not path.exists():
@@ -153,9 +153,8 @@ def pair_files(
     of_planes: list[Path] = []
     for case in sorted(predicted.keys() | true.keys()):
         prediction, truth = predicted.get(case, []), true.get(case, [])
-        if not (truth and prediction) and (case in PLANES or plane_of(case) in (predicted if prediction else true)):
-            if truth or case in PLANES:  # beside a prediction they are expected
-                of_planes += [*truth, *prediction]
+        if prediction and not truth and (case in PLANES or plane_of(case) in predicted):
+            of_planes += prediction if case in PLANES else []  # beside a prediction they are expected
             continue
         several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
         problem = ""

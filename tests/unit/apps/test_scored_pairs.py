@@ -161,6 +161,24 @@ def test_a_prediction_of_ids_is_not_one_of_classes(dataset, capsys, command):
     assert delivered == {"c": "0", "d": "1"}
 
 
+def test_one_more_class_than_is_named_is_background_and_said(dataset, capsys):
+    """The named classes are scored: another program may segment more than this dataset names."""
+    shutil.rmtree(dataset / "instancesTs")
+    describe(dataset, {"background": 0, "ggo": 1, "honeycombing": 2})
+    command = ["ild", "evaluate", str(dataset / "segs"), str(dataset / "labelsTs"), "--output", str(dataset / "scores")]
+    for name in ("c", "d"):
+        write(dataset / "segs" / f"{name}.nii.gz", IDS)
+    assert run(command) == 0
+    alone = (dataset / "scores" / "results.csv").read_text()
+    with_trachea = IDS.copy()
+    with_trachea[0, 0, 5:] = 9
+    write(dataset / "segs" / "c.nii.gz", with_trachea)
+    capsys.readouterr()
+    assert run(command) == 0
+    assert "holds 9 (3 voxels), which no label" in " ".join(capsys.readouterr().err.split())
+    assert (dataset / "scores" / "results.csv").read_text() == alone
+
+
 def test_where_nothing_names_the_classes_it_is_said_what_is_scored(dataset, capsys):
     (dataset / "dataset.json").unlink()
     assert run(["ild", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "instancesTs")]) == 0
@@ -201,16 +219,20 @@ def test_a_prediction_that_was_corrected_may_be_a_truth(dataset, tmp_path):
     assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
 
 
-@pytest.mark.parametrize("folders", [("imagesTs_p", "instancesTs"), ("instancesTs", "imagesTs_p")])
-def test_results_of_single_planes_are_no_cases(dataset, capsys, folders):
+def test_results_of_single_planes_are_no_cases(dataset, capsys):
     for plane in ("xy", "xz"):
         write(dataset / "imagesTs_p" / f"c_{plane}.nii.gz")
         for z in range(4):
             write_labels(dataset / "imagesTs_p" / plane / f"z{z}.tif", Volume(IDS[z : z + 1]))
-    predictions, truth = folders
-    assert scored(("mito", "evaluate", f"{{}}/{predictions}", f"{{}}/{truth}"), dataset) == 0
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
     with (dataset / "scores" / RESULTS).open(newline="") as file:
         assert [row["case"] for row in csv.DictReader(file)] == ["c", "d"]
-    files = "xy, xz" if truth == "instancesTs" else "c_xy.nii.gz, c_xz.nii.gz, xy and 1 more"
-    said = f"{dataset}/imagesTs_p: {files}: by their names, results of single planes; they are not scored"
+    said = f"{dataset}/imagesTs_p: xy, xz: by their names, results of single planes; they are not scored"
     assert said in capsys.readouterr().err
+
+
+def test_a_truth_is_a_case_whatever_its_name(dataset, capsys):
+    write(dataset / "instancesTs" / "c_xy.nii.gz")
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 1
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        assert [row["case"] for row in csv.DictReader(file)] == ["c", "c_xy", "d"]
