@@ -79,6 +79,17 @@ def test_an_edited_table_of_the_objects_is_kept(results, tmp_path, capsys):
     assert f"{table}: was edited after objects were corrected: it is left as it is" in capsys.readouterr().err
 
 
+def test_a_table_of_the_objects_without_labels_is_left_as_it_is(results, tmp_path, capsys):
+    table = results / "a_objects.csv"
+    table.write_text("")
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,5,")]) == 0
+    assert table.read_text() == ""
+    assert f"{table}: has no column of labels: it is left as it is" in capsys.readouterr().err
+    table.write_text('label,note\n1,"two\nlines"\n3,\n4,\n')
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,3,")]) == 0
+    assert table.read_text() == 'label,note\n1,"two\nlines"\n4,\n'
+
+
 def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys):
     rows = ("a,delete,3,", "a,delete,99,", "a,delete,4,", "b,delete,3,")
     assert run(["correct", str(results), "--actions", actions(tmp_path, *rows)]) == 1

@@ -55,11 +55,11 @@ def write_objects_left(result: Path, kept: Path, objects: Objects, actions: Iter
 def _left(text: str, objects: Objects, changed: set[int]) -> str | None:
     """Return the table ``text`` with the rows of ``objects``; None if it does not name them by label."""
     separator = separator_of(text)
-    header, *rows = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
-    columns = [name.strip().lower() for name in header]
     try:
+        header, *rows = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+        columns = [name.strip().lower() for name in header]
         by_label = {int(row[columns.index("label")]): row for row in rows if row}
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, csv.Error):
         return None
     listed = [label for label in by_label if label in objects]
     listed += sorted(label for label in changed & objects.keys() if label not in by_label)

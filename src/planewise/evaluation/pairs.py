@@ -145,14 +145,19 @@ def pair_files(
             raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
     _refuse_predicted(truth_files, truths)
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
-    known = numbered_cases(files, truth_files) | images_beside(truths).keys()
+    images = images_beside(truths).keys()
+    known = numbered_cases(files, truth_files) | images
     predicted = group_by_case(label_volumes_in(predictions), known, labels=True)
     true = group_by_case(truth_files, known, labels=True)
     pairs = []
     of_planes: list[Path] = []
     for case in sorted(predicted.keys() | true.keys()):
         prediction, truth = predicted.get(case, []), true.get(case, [])
-        if not (truth and prediction) and (case in PLANES or plane_of(case) in (predicted if prediction else true)):
+        if truth and prediction:
+            of_a_plane = plane_of(case) in true and _is_of_another_case(truth[0], case)
+        else:
+            of_a_plane = case in PLANES or plane_of(case) in (predicted if prediction else true)
+        if of_a_plane and not (truth and case in images):  # an image by that name is a case
             if truth or case in PLANES:  # beside a prediction they are expected
                 of_planes += [*truth, *prediction]
             continue
@@ -167,6 +172,13 @@ def pair_files(
     if of_planes:
         say_once(f"{of_planes[0].parent}: {_named(of_planes)}: results of single planes, by their names, and no cases")
     return pairs
+
+
+def _is_of_another_case(result: Path, case: str) -> bool:
+    """Whether a manifest says that ``result`` was written for a case of another name, as those of single planes are."""
+    manifest = manifest_of(result)
+    made_for = [] if manifest is None else [name for name, of in manifest.cases.items() if result.name in of.outputs]
+    return bool(made_for) and case not in made_for
 
 
 def _refuse_predicted(files: list[Path], truths: Path) -> None:

@@ -91,7 +91,9 @@ class Benchmark:
             "what is known of the methods": self.notes,
             "the channel of the images": self.channel,
             "how labels are read": [self.unit, self.any_label],
-            "which files cannot be used": {method: [each for each in of if any(each)] for method, of in wrong.items()},
+            "which files cannot be used": {
+                method: [each for each in of if any(each)] for method, of in wrong.items() if any(map(any, of))
+            },
         }
         ignore_geometry = {"--ignore_geometry": any(pair.ignore_geometry for pair in pairs)}
         return {f"{name} in {self.dataset}": value for name, value in facts.items()} | ignore_geometry

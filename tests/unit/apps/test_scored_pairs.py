@@ -133,17 +133,19 @@ def test_without_a_known_voxel_size_there_are_no_distances_in_mm(tmp_path, capsy
     describe(tmp_path, {"background": 0, "lesion": 1})
     command = ["ild", "evaluate", str(tmp_path / "segs"), str(tmp_path / "labelsTs"), "--tolerance_mm", "1"]
     assert run(command) == 0
+    said = capsys.readouterr().err
+    assert ("Tolerance of surface Dice: none, since no case has distances" in said) == (known_by is None)
     with (tmp_path / "segs" / "evaluation" / class_tables.RESULTS).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(0.8 < float(row["dsc"]) < 1 for row in rows)
     in_mm = {(row["hd95_mm"], row["truth_ml"], row["nsd"] == "") for row in rows}
     assert in_mm == ({("", "", True)} if known_by is None else {("2.000000", "2.000000", False)})
-    said = f"WARNING: {tmp_path}/labelsTs/c.tiff: states no voxel size, nor does its prediction, or an image"
-    assert (said in capsys.readouterr().err) == (known_by is None)
+    warning = f"WARNING: {tmp_path}/labelsTs/c.tiff: states no voxel size, nor does its prediction, or an image"
+    assert (warning in said) == (known_by is None)
     assert run(command) == 0
     again = capsys.readouterr().err
     assert "done already" in again
-    assert (said in again) == (known_by is None)
+    assert (warning in again) == (known_by is None)
 
 
 @pytest.mark.parametrize("command", [("ild", "evaluate", "{}/segs", "{}/labelsTs"), ("compare", "{}")])
@@ -216,3 +218,37 @@ def test_results_of_single_planes_are_no_cases(dataset, capsys, folders):
     files = "xy, xz" if truth == "instancesTs" else "c_xy.nii.gz, c_xz.nii.gz, xy and 1 more"
     said = f"{dataset}/imagesTs_p: {files}: results of single planes, by their names, and no cases"
     assert said in capsys.readouterr().err
+
+
+def test_a_true_case_that_is_called_like_a_plane_is_no_result_of_one(dataset, capsys):
+    """An image by its name says so: where its prediction is missing, that is not left out of the mean."""
+    write(dataset / "instancesTs" / "c_xy.nii.gz")
+    for case in ("c", "c_xy", "d"):
+        write(dataset / "imagesTs" / f"{case}_0000.nii.gz")
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 1
+    assert "instancesTs/c_xy.nii.gz has no prediction: counted as an empty prediction" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_planes_of_a_corrected_truth_are_no_cases_beside_those_of_a_prediction(dataset, tmp_path, capsys):
+    for folder in ("imagesTs_p", "instancesTs"):
+        write(dataset / folder / "c_xy.nii.gz")
+    write_manifest_of(dataset / "instancesTs", "mito predict", "c.nii.gz", "c_xy.nii.gz")
+    table = tmp_path / "actions.csv"
+    table.write_text("case,action,arguments,item\nc,confirm,1 2,\n")
+    assert run(["correct", str(dataset / "instancesTs" / "c.nii.gz"), "--actions", str(table)]) == 0
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        assert [row["case"] for row in csv.DictReader(file)] == ["c", "d"]
+    assert "c_xy.nii.gz: results of single planes" in capsys.readouterr().err
+
+
+def test_a_renamed_folder_of_predictions_is_not_said_to_have_files_that_cannot_be_used(dataset, capsys):
+    command = ("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs")
+    assert scored(command, dataset) == 0
+    (dataset / "imagesTs_p").rename(dataset / "imagesTs_q")
+    assert scored([part.replace("_p", "_q") for part in command], dataset) == 0
+    said = capsys.readouterr().err
+    assert f"the methods in {dataset.name}; the prediction of c, d, by another path" in said
+    assert "cannot be used" not in said
