@@ -88,6 +88,13 @@ def test_a_table_that_does_not_name_its_objects_by_label_is_kept(results, tmp_pa
     assert f"{table}: does not name its objects by label: it is left as it is" in capsys.readouterr().err
 
 
+def test_a_line_break_within_a_cell_of_the_table_is_kept(results, tmp_path):
+    table = results / "a_objects.csv"
+    table.write_text('label,note\n1,"two\nlines"\n3,\n4,\n')
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,3,")]) == 0
+    assert table.read_text() == 'label,note\n1,"two\nlines"\n4,\n'
+
+
 def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys):
     rows = ("a,delete,3,", "a,delete,99,", "a,delete,4,", "b,delete,3,")
     assert run(["correct", str(results), "--actions", actions(tmp_path, *rows)]) == 1

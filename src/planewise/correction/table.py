@@ -55,7 +55,7 @@ def _left(text: str, objects: Objects, changed: set[int]) -> str | None:
     """Return the table ``text`` with the rows of ``objects``; None if it does not name them by label."""
     separator = separator_of(text)
     try:
-        header, *rows = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
+        header, *rows = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
         columns = [name.strip().lower() for name in header]
         by_label = {int(row[columns.index("label")]): row for row in rows if row}
     except (ValueError, IndexError, csv.Error):

@@ -146,15 +146,19 @@ def pair_files(
             raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
     _refuse_predicted(truth_files, truths)
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
-    known = numbered_cases(files, truth_files) | images_beside(truths).keys()
+    images = images_beside(truths).keys()
+    known = numbered_cases(files, truth_files) | images
     predicted = group_by_case(label_volumes_in(predictions), known, labels=True)
     true = group_by_case(truth_files, known, labels=True)
     pairs = []
     of_planes: list[Path] = []
     for case in sorted(predicted.keys() | true.keys()):
         prediction, truth = predicted.get(case, []), true.get(case, [])
-        if prediction and not truth and (case in PLANES or plane_of(case) in predicted):
-            of_planes += prediction if case in PLANES else []  # beside a prediction they are expected
+        if truth and plane_of(case) in true and _is_of_another_case(truth[0], case):  # of a corrected result
+            of_planes += [*truth, *prediction]
+            continue
+        if not truth and (case in PLANES or plane_of(case) in predicted):
+            of_planes += prediction if case in PLANES else []  # those of a case are expected beside it
             continue
         several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
         problem = ""
@@ -166,8 +170,15 @@ def pair_files(
         pairs.append(Pair(case, next(iter(prediction), None), the_truth, problem, ignore_geometry))
     if of_planes:
         listed = f"{of_planes[0].parent}: {_named(of_planes)}"
-        say_once(f"{listed}: by their names, results of single planes; they are not scored")
+        say_once(f"{listed}: results of single planes, by name or manifest; they are not scored")
     return pairs
+
+
+def _is_of_another_case(result: Path, case: str) -> bool:
+    """Whether a manifest says that ``result`` was written for a case of another name, as those of single planes are."""
+    manifest = manifest_of(result)
+    made_for = [] if manifest is None else [name for name, of in manifest.cases.items() if result.name in of.outputs]
+    return bool(made_for) and case not in made_for
 
 
 def _refuse_predicted(files: list[Path], truths: Path) -> None:

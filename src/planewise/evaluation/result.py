@@ -94,7 +94,7 @@ class Benchmark:
             "what is known of the methods": self.notes,
             "the channel of the images": self.channel,
             "how labels are read": [self.unit, self.any_label],
-            "which files cannot be used": problems,
+            "which files cannot be used": {method: of for method, of in problems.items() if of},
         }
         ignore_geometry = {"--ignore_geometry": any(pair.ignore_geometry for pair in pairs)}
         return {f"{name} in {self.dataset}": value for name, value in facts.items()} | ignore_geometry

@@ -180,7 +180,7 @@ def tolerance_text(comparison: Comparison) -> str:
         why = "" if unit in comparison.tolerance.by_unit else f" ({RULE})"
         parts.append(f"{distance} {UNITS[unit]}{why}")
     parts += [f"{name} {value:g} {UNITS[unit]}" for (unit, name), value in comparison.tolerance.by_class.items()]
-    return ", ".join(parts) or "none, since no case could be scored"
+    return ", ".join(parts) or "none, since no case has distances"
 
 
 def _mean_in_a_row(mean: Mean, n_cases: int) -> str:

@@ -133,17 +133,19 @@ def test_without_a_known_voxel_size_there_are_no_distances_in_mm(tmp_path, capsy
     describe(tmp_path, {"background": 0, "lesion": 1})
     command = ["ild", "evaluate", str(tmp_path / "segs"), str(tmp_path / "labelsTs"), "--tolerance_mm", "1"]
     assert run(command) == 0
+    said = capsys.readouterr().err
+    assert ("Tolerance of surface Dice: none, since no case has distances" in said) == (known_by is None)
     with (tmp_path / "segs" / "evaluation" / class_tables.RESULTS).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(0.8 < float(row["dsc"]) < 1 for row in rows)
     in_mm = {(row["hd95_mm"], row["truth_ml"], row["nsd"] == "") for row in rows}
     assert in_mm == ({("", "", True)} if known_by is None else {("2.000000", "2.000000", False)})
-    said = f"WARNING: {tmp_path}/labelsTs/c.tiff: states no voxel size, nor does its prediction, or an image"
-    assert (said in capsys.readouterr().err) == (known_by is None)
+    warning = f"WARNING: {tmp_path}/labelsTs/c.tiff: states no voxel size, nor does its prediction, or an image"
+    assert (warning in said) == (known_by is None)
     assert run(command) == 0
     again = capsys.readouterr().err
     assert "done already" in again
-    assert (said in again) == (known_by is None)
+    assert (warning in again) == (known_by is None)
 
 
 @pytest.mark.parametrize("command", [("ild", "evaluate", "{}/segs", "{}/labelsTs"), ("compare", "{}")])
@@ -227,7 +229,7 @@ def test_results_of_single_planes_are_no_cases(dataset, capsys):
     assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
     with (dataset / "scores" / RESULTS).open(newline="") as file:
         assert [row["case"] for row in csv.DictReader(file)] == ["c", "d"]
-    said = f"{dataset}/imagesTs_p: xy, xz: by their names, results of single planes; they are not scored"
+    said = f"{dataset}/imagesTs_p: xy, xz: results of single planes, by name or manifest; they are not scored"
     assert said in capsys.readouterr().err
 
 
@@ -236,3 +238,26 @@ def test_a_truth_is_a_case_whatever_its_name(dataset, capsys):
     assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 1
     with (dataset / "scores" / RESULTS).open(newline="") as file:
         assert [row["case"] for row in csv.DictReader(file)] == ["c", "c_xy", "d"]
+
+
+def test_planes_of_a_corrected_truth_are_no_cases_beside_those_of_a_prediction(dataset, tmp_path, capsys):
+    for folder in ("imagesTs_p", "instancesTs"):
+        write(dataset / folder / "c_xy.nii.gz")
+    write_manifest_of(dataset / "instancesTs", "mito predict", "c.nii.gz", "c_xy.nii.gz")
+    table = tmp_path / "actions.csv"
+    table.write_text("case,action,arguments,item\nc,confirm,1 2,\n")
+    assert run(["correct", str(dataset / "instancesTs" / "c.nii.gz"), "--actions", str(table)]) == 0
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        assert [row["case"] for row in csv.DictReader(file)] == ["c", "d"]
+    assert "c_xy.nii.gz: results of single planes" in capsys.readouterr().err
+
+
+def test_a_renamed_folder_of_predictions_is_not_said_to_have_files_that_cannot_be_used(dataset, capsys):
+    command = ("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs")
+    assert scored(command, dataset) == 0
+    (dataset / "imagesTs_p").rename(dataset / "imagesTs_q")
+    assert scored([part.replace("_p", "_q") for part in command], dataset) == 0
+    said = capsys.readouterr().err
+    assert f"the methods in {dataset.name}; the prediction of c, d, by another path" in said
+    assert "cannot be used" not in said
