@@ -12,7 +12,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from planewise.data.contrast import Contrast, contrast_of, objects_contrast, objects_polarity, skewness
+from planewise.data.contrast import Contrast, contrast_of, objects_contrast, objects_polarity
 from planewise.data.intensity import QUANTILES, IntensityRange, TrainedIntensities, refuse_not_finite
 from planewise.data.line_contrast import TILE, Lines, line_contrast, mean_contrast, tile_corner, tile_places
 from planewise.errors import PlanewiseError
@@ -82,7 +82,6 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     samples: list[np.ndarray] = []
     least, most = math.inf, -math.inf
     of_tiles: list[Lines] = []
-    skewnesses: list[float] = []
     tiles = tile_places(volume.shape)
     # Which voxels are sampled depends on the slabs; counting does not, so stored chunks are read once for it.
     for planes in slabs(volume.voxels) if counted else slab_starts(volume.shape):
@@ -95,9 +94,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
             samples.append(slab.reshape(-1)[::step].astype(np.float64))
         for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # smaller volumes show too little
             if planes.start <= z < planes.stop:
-                tile = slab[z - planes.start, y : y + TILE, x : x + TILE]
-                of_tiles.append(line_contrast(tile))
-                skewnesses.append(skewness(tile))
+                of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
     if counted:
         values = np.flatnonzero(counts)
         amounts, values = counts[values], values + float(offset)
@@ -105,7 +102,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     else:
         values, amounts = np.unique(np.concatenate(samples), return_counts=True)
     low, high = _quantiles(values, amounts)
-    contrast = contrast_of(of_tiles, skewnesses)
+    contrast = contrast_of(of_tiles)
     different = len(np.union1d(values, [least, most]))
     counted_values = min(different, MOST_CLASSES + 1)
     return IntensityProfile(dtype, least, most, low, high, counted_values, mean_contrast(of_tiles), contrast)
@@ -136,23 +133,20 @@ def measure_slices(slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> TrainedIn
     """
     samples: list[np.ndarray] = []
     of_tiles: list[Lines] = []
-    skewnesses: list[float] = []
     of_objects: list[float] = []
     for number, (image, labels) in enumerate(slices):
         samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
         of_objects.append(objects_contrast(image, labels))
         y, x = tile_corner(number, *image.shape)
         if min(image.shape) >= LEAST_SIDE:
-            tile = image[y : y + TILE, x : x + TILE]
-            of_tiles.append(line_contrast(tile))
-            skewnesses.append(skewness(tile))
+            of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
     low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
     if low == high:  # all values are the same: any range will do
         low, high = 0.0, 1.0
     return TrainedIntensities(
         low=round(low, 4),
         high=round(high, 4),
-        contrast=contrast_of(of_tiles, skewnesses),
+        contrast=contrast_of(of_tiles),
         objects=objects_polarity(of_objects),
     )
 

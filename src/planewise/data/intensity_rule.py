@@ -63,9 +63,15 @@ def choose_range(
     """Return the range in which a model trained on ``trained`` sees a volume, and the decision as text.
 
     ``given``: black and white as set by the user; then nothing is checked. ``invert``: the user states that contrast is
-    inverted. Raises PlanewiseError if the range cannot be determined, or if contrast is inverted without --invert.
+    inverted. Raises PlanewiseError if the range cannot be determined, if no voxel lies in ``given``, or if contrast is
+    inverted without --invert.
     """
     if given is not None:
+        if profile.most <= given[0] or profile.least >= given[1]:
+            raise PlanewiseError(
+                f"{path}: no voxel lies within --intensity {given[0]:g} {given[1]:g}: {profile.used}; give black and "
+                "white in the values of the file"
+            )
         low, high = given[::-1] if invert else given
         seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as set by --intensity"
         return _clipping(profile, low, high), seen

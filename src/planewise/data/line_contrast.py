@@ -8,6 +8,9 @@ import numpy as np
 TILES, TILE = 32, 128  # regions examined for fine structures: their number, and their side in pixels
 LINE_WIDTHS = (1.5, 3.0)  # pixels, sigma: membranes and the like
 LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree
+LEAST_BORDER = (
+    0.005  # of a tile: so many pixels with its least or greatest value are a border (a row has more), or clipped
+)
 SHARP = 4.0  # curvature at the first width over that at the second: below this, an image is too blurred to decide
 
 Polarity = Literal["dark", "bright", "unclear"]
@@ -31,7 +34,8 @@ def tile_corner(number: int, height: int, width: int) -> tuple[int, int]:
 class Lines(NamedTuple):
     """The line contrast for each of ``LINE_WIDTHS``: 1 if all lines are bright, -1 if all are dark.
 
-    ``sharpness``: the curvature at the first width over that at the second. All are NaN for an image without contrast.
+    ``sharpness``: the curvature at the first width over that at the second. All are NaN for an image without contrast,
+    and for one with a border, whose edge would count as lines.
     """
 
     contrasts: tuple[float, ...]
@@ -46,6 +50,8 @@ def line_contrast(tile: np.ndarray) -> Lines:
     """
     from scipy.ndimage import gaussian_filter
 
+    if max(float((tile == tile.min()).mean()), float((tile == tile.max()).mean())) >= LEAST_BORDER:
+        return Lines((math.nan,) * len(LINE_WIDTHS), math.nan)
     pixels = (tile - tile.mean(dtype=np.float64)).astype(np.float32)  # a large offset would use up the precision
     contrasts, curvatures = [], []
     for width in LINE_WIDTHS:

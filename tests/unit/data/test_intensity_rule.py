@@ -124,8 +124,20 @@ def test_an_unclear_polarity_refuses_nothing():
 def test_the_inverted_contrast_of_a_phantom_is_refused_and_the_right_one_never(seed):
     image, rule = em_phantom((32, 144, 144), 12, seed)[0], IntensityRule(trained())
     seen(image, rule)
-    with pytest.raises(PlanewiseError, match=r"is inverted: .*rarer values bright.*trained on .*rarer values dark"):
+    with pytest.raises(PlanewiseError, match=r"is inverted: .*thin lines bright.*trained on .*thin lines dark"):
         seen(255 - image, rule)
+
+
+def test_a_range_that_holds_no_voxel_is_refused():
+    profile = measure_intensities(Volume(EIGHT_BIT), PATH)
+    with pytest.raises(PlanewiseError, match="no voxel lies within --intensity 300 4000: uint8, uses"):
+        choose_range(profile, trained(), PATH, (300, 4000))
+
+
+def test_a_border_says_nothing_of_the_contrast():
+    """Its edge would count as lines."""
+    white = np.pad(membranes()[:, :256, :256], ((0, 0), (100, 100), (100, 100)), constant_values=255)
+    assert measure_intensities(Volume(white), PATH).contrast in (trained().contrast, Contrast())
 
 
 def test_what_could_not_be_checked_is_said_with_what_the_truth_says():

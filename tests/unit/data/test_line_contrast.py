@@ -5,11 +5,13 @@ from planewise.data.line_contrast import Lines, line_contrast, mean_contrast, po
 
 
 def test_the_contrast_of_dark_lines_is_negative_and_turns_with_the_image():
-    lines = np.full((64, 64), 100.0)
-    lines[::8] = 60
+    lines = 100 + np.linspace(0, 1, 64 * 64).reshape(64, 64)  # a ramp: what is even is taken for a border
+    lines[::8] -= 40
     assert line_contrast(lines).contrasts[0] < -0.3
     assert line_contrast(-lines).contrasts[0] == pytest.approx(-line_contrast(lines).contrasts[0])
     assert np.isnan(line_contrast(np.zeros((9, 9))).contrasts).all()
+    lines[:, :4] = 255
+    assert np.isnan(line_contrast(lines).contrasts).all()
 
 
 @pytest.mark.parametrize(

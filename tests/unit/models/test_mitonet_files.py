@@ -36,7 +36,7 @@ Of mine.
 | planes | xy, yz |
 | sides of pixels, nm | 8 to 16 |
 | intensities, of 0 to 1 | 0.25 to 0.75 |
-| contrast | thin lines dark, broad lines dark, rarer values unclear; objects unclear |
+| contrast | thin lines dark, broad lines dark; objects unclear |
 | data | Dataset001_Mine |
 | finished | 2026-01-02 |
 | step | 700 |
