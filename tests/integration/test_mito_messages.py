@@ -62,13 +62,15 @@ def said_of_none(capsys):
 def test_a_result_without_objects_says_which_limit_they_fell_to(seen, tmp_path, capsys):
     assert predict(tmp_path, seen, *BLOBS, "--min_size", "20", "--min_agreement", "1") == 0
     printed = capsys.readouterr().err
-    assert "less than 1 of the voxels are left out; see --min_agreement (from the command line)\n" in printed
+    assert "on less than 1 of their voxels; see --min_agreement (from the command line)\n" in printed
     (why,) = [line for line in printed.splitlines() if "no objects: " in line]
-    assert why.startswith("cell: no objects: in planes xy, xz, yz ")
-    assert re.search(r"; in all planes together [1-9]\d* fell to --min_agreement 1 \(from the command line\)$", why)
+    assert why.startswith("cell: no objects: in planes xy, xz, yz the network saw ")
+    assert re.search(
+        r"; of the objects that the other \d+ make, [1-9]\d* fell to --min_agreement 1 \(from the command line\)$", why
+    )
     assert predict(tmp_path, seen, *BLOBS, "--min_size", "20", "--overwrite", min_agreement=1.0) == 0
     printed = capsys.readouterr().err
-    assert "less than 1 of the voxels are left out; see --min_agreement (from the model's file)\n" in printed
+    assert "on less than 1 of their voxels; see --min_agreement (from the model's file)\n" in printed
     assert why.replace("1 (from the command line)", "1 (from the model's file)") in printed
 
 
@@ -79,7 +81,7 @@ def test_a_streamed_result_says_the_same_as_one_in_memory(seen, limits, tmp_path
     assert predict(tmp_path, seen, *BLOBS, *limits, "--memory", "1MB", "--overwrite") == 0
     assert said_of_none(capsys) == in_memory
     if limits[1] == "1000000":
-        assert re.search(r" 0 were kept; \d+ fell to --min_size 1000000 \(from the command line\)$", in_memory)
+        assert re.search(r" the network saw (\d+); \1 fell to --min_size 1000000 \(from the command line\)$", in_memory)
 
 
 def test_a_network_that_sees_nothing_is_not_blamed_on_limits(seen, tmp_path, capsys):

@@ -133,8 +133,8 @@ class VolumeToPredict:
             yield f"{name}: {self.uncertain}; that column of the table of objects is empty"
         if options.min_agreement and len(self.planes) > 1:
             yield (
-                f"{name}: objects of which all planes have less than {options.min_agreement:g} of the voxels "
-                f"are left out; see --min_agreement ({self.set_by('min_agreement', options)})"
+                f"{name}: objects are left out if all planes agree on less than {options.min_agreement:g} of their "
+                f"voxels; see --min_agreement ({self.set_by('min_agreement', options)})"
             )
         if model.object_sizes is not None and options.min_size is not None:
             each, least = voxel_um3(self.volume), options.min_size

@@ -13,13 +13,13 @@ def why_no_objects(case: VolumeToPredict, options: MitoPredict, planes: Dropped,
             f"no objects: the network saw none {single}; see --confidence_thr {options.confidence_thr:g} and "
             f"--center_confidence_thr {options.center_confidence_thr:g}"
         )
-    fell = _fell(case, options, planes)
-    said = f"no objects: {single} {'; '.join([f'{planes.kept} were kept', *fell])}"
+    seen = planes.kept + planes.agreement + planes.size + planes.extent
+    said = "; ".join([f"no objects: {single} the network saw {seen}", *_fell(case, options, planes)])
     if not planes.kept or len(case.planes) == 1:
         return said
     if consensus == NONE_DROPPED:
-        return f"{said}; on no voxel did --pixel_vote_thr {options.pixel_vote_thr} of the planes agree"
-    return f"{said}; in all planes together {'; '.join(_fell(case, options, consensus))}"
+        return f"{said}; of the other {planes.kept}, no voxel lies in --pixel_vote_thr {options.pixel_vote_thr} planes"
+    return f"{said}; of the objects that the other {planes.kept} make, {'; '.join(_fell(case, options, consensus))}"
 
 
 def _fell(case: VolumeToPredict, options: MitoPredict, dropped: Dropped) -> list[str]:

@@ -40,7 +40,7 @@ def test_the_least_size_follows_from_what_was_trained_on_and_from_the_voxels(sid
     assert grouping_of(sized).min_size == least
     uncertain, agreement, said = case.notes("a", sized, model)
     assert uncertain.startswith("a: objects have no confidence: the model was not calibrated; ")
-    assert agreement.endswith("0.2 of the voxels are left out; see --min_agreement (from the model's file)")
+    assert agreement.endswith("on less than 0.2 of their voxels; see --min_agreement (from the model's file)")
     assert f"a: objects under {least} voxels" in said
     assert said.startswith("WARNING") == warned
     assert ("are cut by the faces of their volumes" in said) != whole
