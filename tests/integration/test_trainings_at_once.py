@@ -24,6 +24,7 @@ def training(request, tmp_path):
     return Training(request.param, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_second_training_is_refused_until_the_first_is_killed(training, capsys):
     folder, name = folder_of(training)
     lock = folder / f".{name}.lock"
@@ -48,6 +49,7 @@ def test_a_training_that_is_refused_leaves_no_folder(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_training_killed_before_its_first_checkpoint_begins_anew_with_the_same_command(training, capsys):
     run_until_killed(training.command("m", 1), "planewise.training.loop:MetricsFile.add", 1)
     assert not (training.logs("m") / "last.ckpt").exists()
