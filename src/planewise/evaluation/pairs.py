@@ -126,8 +126,8 @@ def pair_files(
 
     ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. Predictions
     of single planes (``{case}_xy`` ..., or a folder ``xy`` of slices) are no cases, unless there is a truth of that
-    name. Raises PlanewiseError if either path is missing, if one is a folder and the other a file, if there is
-    no truth at all, or if its manifest says that it was predicted.
+    name. Raises PlanewiseError if either path is missing, if one is a folder and the other a file, if there is no
+    truth at all, or if its manifest says that it was predicted.
     """
     for path in (predictions, truths):
         if not path.exists():
@@ -146,8 +146,7 @@ def pair_files(
             raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
     _refuse_predicted(truth_files, truths)
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
-    images = images_beside(truths).keys()
-    known = numbered_cases(files, truth_files) | images
+    known = numbered_cases(files, truth_files) | images_beside(truths).keys()
     predicted = group_by_case(label_volumes_in(predictions), known, labels=True)
     true = group_by_case(truth_files, known, labels=True)
     pairs = []

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from itertools import pairwise
 from queue import Full, Queue
 from typing import TypeVar
 
@@ -60,6 +61,12 @@ def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
         stopped.set()
         if thread.ident is not None:  # else it was stopped before it began
             thread.join()
+
+
+def even_parts(length: int, count: int) -> list[tuple[int, int]]:
+    """Return the first and the stop of ``count`` parts of ``length`` layers, of about the same size; none is empty."""
+    ends = [part * length // count for part in range(count + 1)]
+    return [(first, stop) for first, stop in pairwise(ends) if first < stop]
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

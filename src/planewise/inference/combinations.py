@@ -8,13 +8,12 @@ for memory, the planes may be those of a block: the tables of all blocks togethe
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numba
 import numpy as np
 
 from planewise.evaluation.overlap import EMPTY, find_place, new_table, with_room
-from planewise.inference.ahead import in_threads
+from planewise.inference.ahead import even_parts, in_threads
 from planewise.inference.plane_objects import PlaneObjects, paint_layer
 
 LABEL_BITS = 21  # three labels are packed into one 63-bit key
@@ -37,7 +36,7 @@ class CombinationTable:
 def count_combinations(planes: list[PlaneObjects], threads: int = 1) -> CombinationTable:
     """Return the combinations of the planes' labels; ``threads``: parts of the volume that are counted at a time."""
     shape = planes[0].shape
-    parts = list(pairwise(np.linspace(0, shape[0], min(threads, shape[0]) + 1).astype(int).tolist()))
+    parts = even_parts(shape[0], threads)
 
     def count(part: tuple[int, int]) -> CombinationTable:
         return CombinationTable(*_count_combinations(for_kernels(planes), shape, *part))

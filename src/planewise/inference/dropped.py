@@ -20,9 +20,5 @@ class Dropped:
             self.kept + other.kept,
         )
 
-    def as_list(self) -> list[int]:
-        """Return the counts in the order of the fields, to be stored."""
-        return [self.agreement, self.size, self.extent, self.kept]
-
 
 NONE_DROPPED = Dropped()

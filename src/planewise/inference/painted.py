@@ -2,12 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from planewise.inference.ahead import in_threads
+from planewise.inference.ahead import even_parts, in_threads
 from planewise.volumes.labels import label_dtype
 from planewise.volumes.machine import machine_cores
 from planewise.volumes.volume import ReadWhenIndexed
@@ -52,15 +51,14 @@ def by_layers(paint: Callable[[np.ndarray, Corner], None], window: np.ndarray, c
 
     ``paint`` takes the layers and their corner; it must release Python's lock.
     """
-    threads = max(1, min(machine_cores(), len(window), window.size // LEAST_PIXELS))
+    threads = max(1, min(machine_cores(), window.size // LEAST_PIXELS))
     z, y, x = corner
-    ends = np.linspace(0, len(window), threads + 1).astype(int).tolist()
 
     def paint_part(part: tuple[int, int]) -> None:
         first, stop = part
         paint(window[first:stop], (z + first, y, x))
 
-    list(in_threads(paint_part, pairwise(ends), threads))
+    list(in_threads(paint_part, even_parts(len(window), threads), threads))
 
 
 def place_of(window: np.ndarray, corner: Corner) -> tuple[slice, ...]:

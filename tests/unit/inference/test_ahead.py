@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from planewise.inference.ahead import ahead, in_threads
+from planewise.inference.ahead import ahead, even_parts, in_threads
 
 
 def test_items_come_in_order_and_are_made_meanwhile():
@@ -57,3 +57,9 @@ def test_a_program_that_is_stopped_half_way_ends():
         [sys.executable, "-c", left + "; keep = items"], capture_output=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stdout.split()) == (0, [b"0"])
+
+
+def test_parts_are_even_and_none_is_empty():
+    assert even_parts(10, 3) == [(0, 3), (3, 6), (6, 10)]
+    assert even_parts(2, 5) == [(0, 1), (1, 2)]
+    assert even_parts(0, 4) == []

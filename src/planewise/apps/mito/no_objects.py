@@ -1,5 +1,7 @@
 """Why a result of mito predict has no objects, and which limits they fall to: named with what set each."""
 
+from dataclasses import astuple
+
 from planewise.apps.mito.case import VolumeToPredict
 from planewise.apps.mito.options import MitoPredict
 from planewise.inference.dropped import NONE_DROPPED, Dropped
@@ -13,7 +15,7 @@ def why_no_objects(case: VolumeToPredict, options: MitoPredict, planes: Dropped,
             f"no objects: the network saw none {single}; see --confidence_thr {options.confidence_thr:g} and "
             f"--center_confidence_thr {options.center_confidence_thr:g}"
         )
-    seen = planes.kept + planes.agreement + planes.size + planes.extent
+    seen = sum(astuple(planes))
     said = "; ".join([f"no objects: {single} the network saw {seen}", *_fell(case, options, planes)])
     if not planes.kept or len(case.planes) == 1:
         return said

@@ -1,7 +1,7 @@
 """The order of the tasks: every plane's slabs, its linking, then the blocks twice; by this process or by others."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def _vote(job: Job, all_blocks: list[Index]) -> int:
         final, votes = final_labels(table, sizes, job.shape, job.grouping.fusion(job.vote))
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)
-        save(voted_file, objects=final.objects, dropped=final.dropped.as_list(), **vars(votes))
+        save(voted_file, objects=final.objects, dropped=astuple(final.dropped), **vars(votes))
     return int(np.load(voted_file)["objects"])
 
 

@@ -1,5 +1,6 @@
 """What is done with one slab, or one block: functions of the files in the work folder, for any process to call."""
 
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,7 @@ def link_plane(job: Job, plane: Plane, *finished: None) -> None:
     labels, sizes, dropped = linked_components(join_slabs(slabs), job.shape, how.min_size, how.min_extent)
     first_component = np.cumsum([0, *(len(slab.chain.sizes) for slab in slabs)])
     save_array(labels_file(job, plane), labels)
-    save(lookup_file(job, plane), sizes=sizes, first_component=first_component, dropped=dropped.as_list())
+    save(lookup_file(job, plane), sizes=sizes, first_component=first_component, dropped=astuple(dropped))
 
 
 # ---- blocks
