@@ -86,6 +86,7 @@ class LittleData(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
     microscope: bool = False  # whether gamma, noise and blur of crops are changed, if they are bent
+    near_objects: float = Field(0.0, ge=0, le=1)  # share of crops placed near an object, if they are bent
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
 
 
