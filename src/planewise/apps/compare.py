@@ -47,7 +47,7 @@ def compare_methods(options: Compare) -> int:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in problems))
     for method in options.method:
         name = method.partition("=")[0]
-        if not any(name in benchmark.methods for benchmark in benchmarks):
+        if not any(name in _folders_of_methods(folder, options) for folder in options.datasets):
             raise PlanewiseError(f"--method {method}: no dataset has a folder of that name, and there is no such path")
     benchmarks = [replace(benchmark, patients=_patients(benchmark, options)) for benchmark in benchmarks]
     tolerance = _tolerance(options, benchmarks)
@@ -80,20 +80,29 @@ def compare_methods(options: Compare) -> int:
     return report_problems(problems)
 
 
+def _folders_of_methods(dataset: Path, options: Compare) -> dict[str, Path]:
+    """Return the folders of predictions of a dataset, by method: those in it, and those of --method."""
+    folders = predictions_beside(dataset)
+    for text in options.method:
+        name, _, where = text.partition("=")
+        path = next((path for path in (dataset / where, Path(where)) if path.is_dir()), None)
+        if path is not None:
+            folders[name] = path
+    return folders
+
+
 def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Benchmark:
-    """Return a dataset's truth and predictions. Raises PlanewiseError if it has no truth or no prediction."""
+    """Return a dataset's truth and predictions; what is wrong with some of them is added to ``problems``.
+
+    A method without a prediction of any case is left out. Raises PlanewiseError if there is no truth, or no method.
+    """
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: no such folder")
     truth = truth_of_tests(folder)
     if truth is None:
         contents = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
         raise PlanewiseError(f"{folder}: has neither instancesTs nor labelsTs (it holds {contents})")
-    predictions = predictions_beside(folder)
-    for text in options.method:
-        name, _, where = text.partition("=")
-        path = next((path for path in (folder / where, Path(where)) if path.is_dir()), None)
-        if path is not None:
-            predictions[name] = path
+    predictions = _folders_of_methods(folder, options)
     labels, instances = labels_above(truth), truth.name == "instancesTs"
     classes = {} if instances else class_names(labels, label_volumes_in(truth))
     if not any(label_volumes_in(path) for path in predictions.values()):
@@ -101,13 +110,15 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             f"{folder}: has no predictions; they are expected in {PREDICTED}{{method}}, or give --method"
             + "".join(f"; {path} holds no volumes" for path in predictions.values())
         )
-    paired = {
-        path: pair_files(path, truth, predictions.values(), options.ignore_geometry) for path in predictions.values()
-    }
-    refuse_nothing_paired(paired, truth)
     methods: dict[str, list[Pair]] = {}
+    refused: dict[Path, PlanewiseError] = {}
     for name, path in predictions.items():
-        pairs = paired[path]
+        try:
+            pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
+            refuse_nothing_paired(path, pairs, truth)
+        except PlanewiseError as error:
+            refused[path] = error
+            continue
         methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
         if (path / CLASSES).is_dir():
             say(
@@ -116,9 +127,12 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             )
         if path.is_relative_to(folder):  # a folder shared by all datasets also holds the cases of the others
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
+    if not methods:
+        raise PlanewiseError("; ".join(dict.fromkeys(map(str, refused.values()))))
+    problems += [Problem.of(path, error) for path, error in refused.items()]
     if any(pair.ignored for pairs in methods.values() for pair in pairs):
         say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
-    notes = {name: read_prompts_note(path) for name, path in predictions.items()}
+    notes = {name: read_prompts_note(predictions[name]) for name in methods}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Benchmark(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
 
@@ -159,21 +173,10 @@ def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:
 
 
 def _not_delivered(comparison: Comparison) -> list[Problem]:
-    """Return a problem for each method without any prediction, and for each other case that could not be scored."""
-    idle = {
-        (benchmark.dataset, method): len(pairs)
-        for benchmark in comparison.benchmarks
-        for method, pairs in benchmark.methods.items()
-        if not any(pair.prediction for pair in pairs)
-    }
-    problems = [
-        Problem(f"{dataset} {method}", f"has no prediction of any of the {count} cases: counted as empty predictions")
-        for (dataset, method), count in idle.items()
-    ]
-    return problems + [
+    """Return a problem for each case of a method that could not be scored."""
+    return [
         Problem(f"{result.dataset} {result.method} {result.case}", result.problem)
         for result in comparison.not_delivered()
-        if (result.dataset, result.method) not in idle
     ]
 
 

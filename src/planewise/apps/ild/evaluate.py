@@ -32,7 +32,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
     labels = labels_above(options.truth, options.dataset)
     pairs = _pairs(options, predictions, labels)
     notes = _notes(predictions)
-    truths = [pair.truth for pair in pairs[options.predictions] if pair.truth]
+    truths = [pair.truth for pair in pairs[options.predictions] if pair.truth and not pair.truth_problem]
     names = class_names(labels, truths)
     if not names:
         raise PlanewiseError(without_classes(options.truth, truths))
@@ -85,7 +85,7 @@ def _pairs(options: IldEvaluate, predictions: list[Path], labels: LabelDefinitio
     """Return the cases of each folder beside their truth; with --predicted_only, those that are predicted."""
     pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
     for path, paired in pairs.items():
-        refuse_nothing_paired({path: paired}, options.truth)
+        refuse_nothing_paired(path, paired, options.truth)
     pairs = {path: with_labels(paired, labels, instances=False) for path, paired in pairs.items()}
     return _predicted(pairs) if options.predicted_only else pairs
 

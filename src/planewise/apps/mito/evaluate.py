@@ -26,7 +26,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     Raises PlanewiseError, before any work, for paths, a class or an output folder that cannot be used.
     """
     pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
-    refuse_nothing_paired({options.predictions: pairs}, options.truth)
+    refuse_nothing_paired(options.predictions, pairs, options.truth)
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
     if (home / CLASSES).is_dir() and not options.things:
