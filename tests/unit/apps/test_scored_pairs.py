@@ -199,6 +199,24 @@ def test_without_a_known_voxel_size_there_are_no_distances_in_mm(tmp_path, capsy
     assert (warning in again) == (known_by is None)
 
 
+def test_a_sidecar_without_a_unit_gives_no_distances_in_mm(tmp_path, capsys):
+    truth = (IDS > 0).astype(np.uint8)
+    for folder, voxels in (("labelsTs", truth), ("segs", np.roll(truth, 1, axis=1))):
+        write_volume(tmp_path / folder / "c.tiff", Volume(voxels))
+        (tmp_path / folder / "c.json").write_text('{"spacing": [5, 2, 2]}')
+    describe(tmp_path, {"background": 0, "lesion": 1})
+    command = ["ild", "evaluate", str(tmp_path / "segs"), str(tmp_path / "labelsTs")]
+    assert run(command) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{tmp_path}/labelsTs/c.json: gives a spacing without a unit" in said
+    assert not (tmp_path / "segs" / "evaluation" / class_tables.RESULTS).exists()
+    meta = json.loads((tmp_path / "dataset.json").read_text()) | {"spacing_unit": "mm"}
+    (tmp_path / "dataset.json").write_text(json.dumps(meta))
+    assert run(command) == 0
+    with (tmp_path / "segs" / "evaluation" / class_tables.RESULTS).open(newline="") as file:
+        assert [row["truth_ml"] for row in csv.DictReader(file)] == ["2.000000"]
+
+
 @pytest.mark.parametrize("command", [("ild", "evaluate", "{}/segs", "{}/labelsTs"), ("compare", "{}")])
 def test_a_prediction_of_ids_is_not_one_of_classes(dataset, capsys, command):
     shutil.rmtree(dataset / "instancesTs")

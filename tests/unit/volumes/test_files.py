@@ -1,5 +1,6 @@
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats.ome_zarr import add_pyramid
-from planewise.volumes.geometry import from_canonical, to_canonical
+from planewise.volumes.geometry import from_canonical, same_space, to_canonical
 from planewise.volumes.labels import label_dtype, read_labels, write_labels
 from planewise.volumes.volume import Volume, slabs
 
@@ -139,6 +140,40 @@ def test_the_dataset_says_the_unit_of_its_sidecars(tmp_path):
     (tmp_path / "imagesTr" / "case.json").write_text(json.dumps({"spacing": [0.04, 0.008, 0.008]}))
     (tmp_path / "dataset.json").write_text(json.dumps({"spacing_unit": "um"}))
     assert open_volume(tmp_path / "imagesTr" / "case_0000.tiff").unit == "um"
+
+
+def with_sidecar(folder, spacing, **written):
+    tifffile.imwrite(folder / "case.tiff", coded(), **written)
+    (folder / "case.json").write_text(json.dumps({"spacing": spacing}))
+    return open_volume(folder / "case.tiff")
+
+
+def test_a_sidecar_whose_unit_nothing_states_is_read_as_nm_and_never_as_mm(tmp_path, capsys):
+    """nnU-Net's sidecars have no unit, and those of a CT are in mm."""
+    folder = tmp_path / "labelsTs"
+    folder.mkdir()
+    volume = with_sidecar(folder, [5, 0.7, 0.7])
+    assert (volume.unit, volume.spacing_in("um")) == ("nm", pytest.approx((0.005, 0.0007, 0.0007)))
+    said = f'No "spacing_unit" in {tmp_path}/dataset.json: the spacing in sidecars, {{case}}.json, is taken to be in'
+    assert f"{said} nm" in capsys.readouterr().err
+    for convert in (volume.spacing_in, volume.in_unit):
+        with pytest.raises(PlanewiseError, match=r"case\.json: gives a spacing without a unit.*spacing_unit"):
+            convert("mm")
+    in_mm = Volume(coded(), (5, 0.7, 0.7), "mm", has_origin=False, has_direction=False)
+    assert same_space(volume, in_mm) == same_space(in_mm, volume) == ""
+    assert "spacing (5, 0.7, 0.7) and (5, 0.8, 0.8) mm" in same_space(volume, replace(in_mm, spacing=(5, 0.8, 0.8)))
+    assert same_space(volume, replace(in_mm, unit="nm").in_unit("um")) == ""
+    (tmp_path / "dataset.json").write_text('{"spacing_unit": "mm"}')
+    assert with_sidecar(folder, [5, 0.7, 0.7]).spacing_in("mm") == (5, 0.7, 0.7)
+
+
+@pytest.mark.parametrize(("unit", "sidecar", "size"), [("mm", [5, 0.5, 0.5], 5e6), ("um", [5000, 500, 500], 5000)])
+def test_the_unit_of_a_sidecar_is_that_of_the_file_where_the_numbers_agree(tmp_path, capsys, unit, sidecar, size):
+    of_file = {"imagej": True, "resolution": (2, 2), "metadata": {"axes": "ZYX", "spacing": 5, "unit": unit}}
+    volume = with_sidecar(tmp_path, sidecar, **of_file)
+    assert volume.spacing_in("nm")[0] == pytest.approx(size)
+    assert volume.spacing_in("mm")[0] == pytest.approx(size / 1e6)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_bad_sidecar_is_named(tmp_path):
