@@ -5,7 +5,6 @@ from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import images_beside, label_volumes_in, predictions_beside, truth_of_tests
-from planewise.data.changes import Input
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES
@@ -17,7 +16,7 @@ from planewise.evaluation.comparison import compare
 from planewise.evaluation.metrics import METRICS, UNITS, base_of
 from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
-from planewise.evaluation.result import OBJECTS, Benchmark, Comparison
+from planewise.evaluation.result import OBJECTS, Benchmark, Comparison, made_from
 from planewise.evaluation.standings import Standing, mean_in
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
@@ -52,12 +51,9 @@ def compare_methods(options: Compare) -> int:
     benchmarks = [replace(benchmark, patients=_patients(benchmark, options)) for benchmark in benchmarks]
     tolerance = _tolerance(options, benchmarks)
     made_with = {f"--{name}": value for name, value in options.model_dump(mode="json", include=TOLERANCES).items()}
-    files: dict[Path, Input] = {}
-    for benchmark in benchmarks:
-        made_with |= benchmark.made_with()
-        files |= _named_by_dataset(benchmark, len(benchmarks) > 1)
+    of_benchmarks, files = made_from(benchmarks, several_datasets=len(benchmarks) > 1)
     refuse_folder_of_inputs(files, options.output, "--output")
-    derived = Derived.begin(options.output, "compare", made_with, files, FILES)
+    derived = Derived.begin(options.output, "compare", made_with | of_benchmarks, files, FILES)
     if derived.is_done():
         say(f"{options.output / PAGE}: done already, from the same files with the same options")
         return report_problems(problems)
@@ -135,13 +131,6 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
     notes = {name: read_prompts_note(predictions[name]) for name in methods}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Benchmark(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
-
-
-def _named_by_dataset(benchmark: Benchmark, several: bool) -> dict[Path, Input]:
-    """Return the files of a dataset; with ``several``, the dataset is part of what a file is."""
-    files = benchmark.files()
-    named = {path: given._replace(what=f"{given.what} in {benchmark.dataset}") for path, given in files.items()}
-    return named if several else files
 
 
 def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:
