@@ -1,5 +1,6 @@
 import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats.ome_zarr import add_pyramid
 from planewise.volumes.geometry import from_canonical, same_space, to_canonical
-from planewise.volumes.labels import label_dtype, read_labels, write_labels
+from planewise.volumes.labels import as_labels, count_values, label_dtype, read_labels, write_labels
 from planewise.volumes.volume import Volume, slabs
 
 
@@ -220,6 +221,37 @@ def test_labels_take_the_smallest_type_that_holds_them(tmp_path):
         read = read_labels(tmp_path / name).read()
         assert read.dtype == np.uint32
         assert np.array_equal(read, many)
+
+
+@pytest.mark.parametrize("chunks", [(4, 5, 6), (7, 3, 50), (20, 31, 50)])
+def test_counting_reads_each_stored_chunk_once(tmp_path, monkeypatch, chunks):
+    monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 2000)
+    array = np.random.default_rng(0).integers(0, 9, (20, 31, 50)).astype(np.uint8)
+    corner = [np.arange(side) // chunk for side, chunk in zip(array.shape, chunks)]
+    chunk_of = sum(100 ** (2 - axis) * at for axis, at in enumerate(np.ix_(*corner)))  # the chunk that holds a voxel
+    read = Counter()
+
+    class Stored(Counted):
+        def __getitem__(self, index):
+            read.update(np.unique(chunk_of[index]).tolist())
+            return super().__getitem__(index)
+
+    voxels = Stored(array)
+    voxels.chunks = chunks
+    counts = count_values(as_labels(Volume(voxels), tmp_path))
+    assert counts == dict(enumerate(np.bincount(array.ravel()).tolist()))
+    assert set(read.values()) == {1}
+    assert len(read) == len(np.unique(chunk_of))
+    assert voxels.most <= max(2000, np.prod(chunks))
+
+
+def test_counting_cuts_what_is_stored_in_one_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 2000)
+    monkeypatch.setattr("planewise.volumes.labels.STORED_BYTES", 4000)
+    voxels = Counted(np.ones((40, 20, 25), np.uint16))
+    voxels.chunks = voxels.shape
+    assert count_values(as_labels(Volume(voxels), tmp_path)) == {1: 40 * 20 * 25}
+    assert voxels.most == 8 * 20 * 25
 
 
 def spoiled(value):
