@@ -77,13 +77,19 @@ def compare_methods(options: Compare) -> int:
 
 
 def _folders_of_methods(dataset: Path, options: Compare) -> dict[str, Path]:
-    """Return the folders of predictions of a dataset, by method: those in it, and those of --method."""
+    """Return the folders of predictions of a dataset, by method: those in it, and those of --method.
+
+    Raises PlanewiseError if one of the latter has the name of one of the former.
+    """
     folders = predictions_beside(dataset)
     for text in options.method:
         name, _, where = text.partition("=")
         path = next((path for path in (dataset / where, Path(where)) if path.is_dir()), None)
-        if path is not None:
-            folders[name] = path
+        if path is None:
+            continue
+        if name in folders and not folders[name].samefile(path):
+            raise PlanewiseError(f"--method {text}: {folders[name]} is the method {name}; give another name")
+        folders[name] = path
     return folders
 
 
@@ -139,10 +145,12 @@ def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:
 
 
 def _dataset_name(folder: Path, options: Compare) -> str:
-    """Return the folder's name, with its parent folder's if another dataset has the same name."""
+    """Return the folder's name, with as many of the folders around it as tell it from the other datasets."""
     path = folder.resolve()
-    alike = sum(other.resolve().name == path.name for other in options.datasets)
-    return f"{path.parent.name}/{path.name}" if alike > 1 else path.name
+    others = [other.resolve().parts for other in options.datasets if other.resolve() != path]
+    depths = range(1, len(path.parts) + 1)
+    depth = next(depth for depth in depths if all(other[-depth:] != path.parts[-depth:] for other in others))
+    return Path(*path.parts[-depth:]).as_posix()
 
 
 def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:

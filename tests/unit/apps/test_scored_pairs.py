@@ -101,6 +101,38 @@ def test_compare_leaves_out_a_method_that_fits_nothing_and_compares_the_others(d
     assert "--method" not in capsys.readouterr().err  # there is such a folder
 
 
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        (("compare", "{}", "{}/imagesTs_p/.."), "{}/imagesTs_p/.. is named twice, and each of its cases would count"),
+        (("compare", "{}", "--method", "q=segs", "q=labelsTs"), "q is named twice; give each folder another name"),
+        (("compare", "{}", "--method", "p=segs"), "--method p=segs: {}/imagesTs_p is the method p; give another name"),
+        (("ild", "evaluate", "{}/segs", "{}/labelsTs", "--beside", "{}/imagesTs_p/../segs"), "are given twice"),
+    ],
+    ids=["dataset", "two methods", "a method there is", "beside"],
+)
+def test_nothing_is_scored_twice(dataset, capsys, command, refused):
+    try:
+        code = scored(command, dataset)
+    except SystemExit as caught:
+        code = caught.code
+    assert code == 2
+    assert refused.format(dataset) in " ".join(capsys.readouterr().err.split())
+    assert not (dataset / "scores").exists()
+
+
+def test_datasets_of_one_name_are_told_apart_by_the_folders_around_them(dataset, tmp_path_factory):
+    """Cases of one name would be taken for one patient's."""
+    above = tmp_path_factory.mktemp("above")
+    for where in ("a/x/D", "b/x/D", "c/E"):
+        shutil.copytree(dataset, above / where)
+    (above / "c" / "E" / "imagesTs_p" / "d.nii.gz").unlink()
+    folders = [str(above / where) for where in ("a/x/D", "b/x/D", "c/E")]
+    assert run(["compare", *folders, "--output", str(above / "r")]) == 1
+    with (above / "r" / "results.csv").open(newline="") as file:
+        assert {row["dataset"] for row in csv.DictReader(file)} == {"a/x/D", "b/x/D", "E"}
+
+
 def test_a_truth_of_several_files_is_not_scored(dataset, capsys):
     write(dataset / "instancesTs" / "d_consensus.nii.gz")
     assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 1

@@ -18,6 +18,7 @@ from planewise.evaluation.presence import presence_file
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
+from planewise.options import given_twice
 from planewise.progress import progress, say
 from planewise.report.album import Album
 from planewise.report.class_tables import files_of, print_class_means, write_class_results
@@ -29,6 +30,8 @@ from planewise.volumes.formats import ending_of
 def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
     predictions = [options.predictions, *options.beside]
+    if twice := given_twice(predictions):
+        raise PlanewiseError(f"--beside {twice}: these predictions are given twice; each is scored once")
     labels = labels_above(options.truth, options.dataset)
     pairs = _pairs(options, predictions, labels)
     notes = _notes(predictions)
