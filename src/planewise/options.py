@@ -66,6 +66,12 @@ def as_folder(path: Path) -> Path:
     return path
 
 
+def given_twice(paths: Sequence[Path]) -> Path | None:
+    """Return the first of ``paths`` that leads where an earlier one does, by whatever spelling; None if none does."""
+    places = [path.resolve() for path in paths]
+    return next((path for number, path in enumerate(paths) if places[number] in places[:number]), None)
+
+
 PathText = Annotated[str, AfterValidator(_fits_file_systems)]  # a path, or one of our words in its place
 Name = Annotated[str, AfterValidator(as_name)]  # of new files and folders
 Folder = Annotated[Path, AfterValidator(as_folder)]  # that exists, or will be made

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import images_beside, label_volumes_in, predictions_beside, truth_of_tests
-from planewise.data.changes import Input
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES
@@ -17,7 +16,7 @@ from planewise.evaluation.comparison import compare
 from planewise.evaluation.metrics import METRICS, UNITS, base_of
 from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
-from planewise.evaluation.result import OBJECTS, Benchmark, Comparison
+from planewise.evaluation.result import OBJECTS, Benchmark, Comparison, made_from
 from planewise.evaluation.standings import Standing, mean_in
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
@@ -47,17 +46,14 @@ def compare_methods(options: Compare) -> int:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in problems))
     for method in options.method:
         name = method.partition("=")[0]
-        if not any(name in benchmark.methods for benchmark in benchmarks):
+        if not any(name in _folders_of_methods(folder, options) for folder in options.datasets):
             raise PlanewiseError(f"--method {method}: no dataset has a folder of that name, and there is no such path")
     benchmarks = [replace(benchmark, patients=_patients(benchmark, options)) for benchmark in benchmarks]
     tolerance = _tolerance(options, benchmarks)
     made_with = {f"--{name}": value for name, value in options.model_dump(mode="json", include=TOLERANCES).items()}
-    files: dict[Path, Input] = {}
-    for benchmark in benchmarks:
-        made_with |= benchmark.made_with()
-        files |= _named_by_dataset(benchmark, len(benchmarks) > 1)
+    of_benchmarks, files = made_from(benchmarks, several_datasets=len(benchmarks) > 1)
     refuse_folder_of_inputs(files, options.output, "--output")
-    derived = Derived.begin(options.output, "compare", made_with, files, FILES)
+    derived = Derived.begin(options.output, "compare", made_with | of_benchmarks, files, FILES)
     if derived.is_done():
         say(f"{options.output / PAGE}: done already, from the same files with the same options")
         return report_problems(problems)
@@ -80,20 +76,35 @@ def compare_methods(options: Compare) -> int:
     return report_problems(problems)
 
 
+def _folders_of_methods(dataset: Path, options: Compare) -> dict[str, Path]:
+    """Return the folders of predictions of a dataset, by method: those in it, and those of --method.
+
+    Raises PlanewiseError if one of the latter has the name of one of the former.
+    """
+    folders = predictions_beside(dataset)
+    for text in options.method:
+        name, _, where = text.partition("=")
+        path = next((path for path in (dataset / where, Path(where)) if path.is_dir()), None)
+        if path is None:
+            continue
+        if name in folders and not folders[name].samefile(path):
+            raise PlanewiseError(f"--method {text}: {folders[name]} is the method {name}; give another name")
+        folders[name] = path
+    return folders
+
+
 def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Benchmark:
-    """Return a dataset's truth and predictions. Raises PlanewiseError if it has no truth or no prediction."""
+    """Return a dataset's truth and predictions; what is wrong with some of them is added to ``problems``.
+
+    A method without a prediction of any case is left out. Raises PlanewiseError if there is no truth, or no method.
+    """
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: no such folder")
     truth = truth_of_tests(folder)
     if truth is None:
         contents = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
         raise PlanewiseError(f"{folder}: has neither instancesTs nor labelsTs (it holds {contents})")
-    predictions = predictions_beside(folder)
-    for text in options.method:
-        name, _, where = text.partition("=")
-        path = next((path for path in (folder / where, Path(where)) if path.is_dir()), None)
-        if path is not None:
-            predictions[name] = path
+    predictions = _folders_of_methods(folder, options)
     labels, instances = labels_above(truth), truth.name == "instancesTs"
     classes = {} if instances else class_names(labels, label_volumes_in(truth))
     if not any(label_volumes_in(path) for path in predictions.values()):
@@ -101,13 +112,15 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             f"{folder}: has no predictions; they are expected in {PREDICTED}{{method}}, or give --method"
             + "".join(f"; {path} holds no volumes" for path in predictions.values())
         )
-    paired = {
-        path: pair_files(path, truth, predictions.values(), options.ignore_geometry) for path in predictions.values()
-    }
-    refuse_nothing_paired(paired, truth)
     methods: dict[str, list[Pair]] = {}
+    refused: dict[Path, PlanewiseError] = {}
     for name, path in predictions.items():
-        pairs = paired[path]
+        try:
+            pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
+            refuse_nothing_paired(path, pairs, truth)
+        except PlanewiseError as error:
+            refused[path] = error
+            continue
         methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
         if (path / CLASSES).is_dir():
             say(
@@ -116,18 +129,14 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             )
         if path.is_relative_to(folder):  # a folder shared by all datasets also holds the cases of the others
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
+    if not methods:
+        raise PlanewiseError("; ".join(dict.fromkeys(map(str, refused.values()))))
+    problems += [Problem.of(path, error) for path, error in refused.items()]
     if any(pair.ignored for pairs in methods.values() for pair in pairs):
         say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
-    notes = {name: read_prompts_note(path) for name, path in predictions.items()}
+    notes = {name: read_prompts_note(predictions[name]) for name in methods}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Benchmark(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
-
-
-def _named_by_dataset(benchmark: Benchmark, several: bool) -> dict[Path, Input]:
-    """Return the files of a dataset; with ``several``, the dataset is part of what a file is."""
-    files = benchmark.files()
-    named = {path: given._replace(what=f"{given.what} in {benchmark.dataset}") for path, given in files.items()}
-    return named if several else files
 
 
 def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:
@@ -136,10 +145,12 @@ def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:
 
 
 def _dataset_name(folder: Path, options: Compare) -> str:
-    """Return the folder's name, with its parent folder's if another dataset has the same name."""
+    """Return the folder's name, with as many of the folders around it as tell it from the other datasets."""
     path = folder.resolve()
-    alike = sum(other.resolve().name == path.name for other in options.datasets)
-    return f"{path.parent.name}/{path.name}" if alike > 1 else path.name
+    others = [other.resolve().parts for other in options.datasets if other.resolve() != path]
+    depths = range(1, len(path.parts) + 1)
+    depth = next(depth for depth in depths if all(other[-depth:] != path.parts[-depth:] for other in others))
+    return Path(*path.parts[-depth:]).as_posix()
 
 
 def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:
@@ -159,21 +170,10 @@ def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:
 
 
 def _not_delivered(comparison: Comparison) -> list[Problem]:
-    """Return a problem for each method without any prediction, and for each other case that could not be scored."""
-    idle = {
-        (benchmark.dataset, method): len(pairs)
-        for benchmark in comparison.benchmarks
-        for method, pairs in benchmark.methods.items()
-        if not any(pair.prediction for pair in pairs)
-    }
-    problems = [
-        Problem(f"{dataset} {method}", f"has no prediction of any of the {count} cases: counted as empty predictions")
-        for (dataset, method), count in idle.items()
-    ]
-    return problems + [
+    """Return a problem for each case of a method that could not be scored."""
+    return [
         Problem(f"{result.dataset} {result.method} {result.case}", result.problem)
         for result in comparison.not_delivered()
-        if (result.dataset, result.method) not in idle
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 from pydantic import Field, field_validator
 
-from planewise.options import Folder, Options, PathText
+from planewise.options import Folder, Options, PathText, given_twice
 
 DISTANCES = tyro.conf.arg(metavar="[CLASS=]NUMBER ...")
 
@@ -40,6 +40,8 @@ class Compare(Options):
     def _some(cls, datasets: tuple[Path, ...]) -> tuple[Path, ...]:
         if not datasets:
             raise ValueError("name at least one dataset")
+        if twice := given_twice(datasets):
+            raise ValueError(f"{twice} is named twice, and each of its cases would count twice")
         return datasets
 
     @field_validator("method")
@@ -47,6 +49,9 @@ class Compare(Options):
     def _named(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
         if any(not all(text.partition("=")[::2]) for text in methods):
             raise ValueError("must be NAME=FOLDER")
+        names = [text.partition("=")[0] for text in methods]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise ValueError(f"{twice} is named twice; give each folder another name")
         return methods
 
     @field_validator("tolerance_nm", "tolerance_mm")

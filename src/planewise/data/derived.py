@@ -196,9 +196,14 @@ def _read_scores(folder: Path) -> Manifest | None:
         notes = record.decided.get("notes", [])
         tables = [record.decided.get(name, {}) for name in ("options", "files")]
         whole = all(isinstance(table, dict) for table in tables) and isinstance(notes, list)
-        if not whole or not all(isinstance(given, list) and len(given) == 2 for given in tables[1].values()):
+        if not whole or not all(_is_input(given) for given in tables[1].values()):
             raise PlanewiseError(
                 f"{folder / SCORES}: is not a manifest of planewise (what was decided for {command} is no table); move "
                 "it away with the results beside it, or give another folder"
             )
     return manifest
+
+
+def _is_input(given: Any) -> bool:
+    """Whether ``given``, read from JSON, is an ``Input``."""
+    return isinstance(given, list) and len(given) == 2 and all(isinstance(text, str) for text in given)

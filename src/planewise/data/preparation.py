@@ -19,7 +19,7 @@ from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.options import Options, as_typed
 from planewise.progress import say
-from planewise.volumes.formats.sidecar import dataset_unit, sidecars
+from planewise.volumes.formats.sidecar import USUAL_UNIT, dataset_unit, sidecars
 from planewise.volumes.json_files import write_json
 
 RECORD = "prepared.json"
@@ -27,7 +27,6 @@ READERS = 4  # threads: hashing one file occupies a core, but only half of a dis
 DETACHED = re.compile(r"^(?:ElementDataFile\s*=|data file:)(.+)$", re.MULTILINE | re.IGNORECASE)
 HASHED, PIECE = 4 * 2**30, 2**20  # bytes
 NAMED = 5  # cases in a difference
-USUAL_UNIT = "nm"  # of spacings in sidecars
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,8 @@ def fingerprint(path: Path) -> str:
                         opened.seek(start)
                         digest.update(opened.read(PIECE))
                     piece += 1
-        if any(sidecar.is_file() for sidecar in sidecars(path)) and (unit := dataset_unit(path)) != USUAL_UNIT:
+        unit = dataset_unit(path) if any(sidecar.is_file() for sidecar in sidecars(path)) else ""
+        if unit not in ("", USUAL_UNIT):
             digest.update(unit.encode())
     except OSError as error:
         return f"unreadable: {error.strerror}"

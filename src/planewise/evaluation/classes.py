@@ -4,7 +4,6 @@
 # (a kernel's integers are numba's machine integers)
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +14,11 @@ from planewise.data.classes import LabelDefinition
 from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import Scores
 from planewise.evaluation.open_pairs import OpenPair, read_slabs
-from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.presence import Slices
 from planewise.evaluation.scale import Scale
 from planewise.evaluation.surfaces import SurfaceParts, boundary_scores
 from planewise.evaluation.voxels import VoxelScores, mean_of_defined
-from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.labels import count_values, open_labels
 
 
 class ClassScores(NamedTuple):
@@ -104,8 +102,7 @@ def class_names(labels: LabelDefinition, truths: list[Path]) -> dict[int, str]:
     values: set[int] = set()
     for path in truths:
         try:
-            for slab in _slabs(path):
-                values |= set(overlap_table(slab, slab).first.tolist())
+            values |= count_values(open_labels(path)).keys()
         except PlanewiseError:
             continue
     return {value: f"class {value}" for value in sorted(values) if value not in (0, labels.ignore)}
@@ -118,14 +115,7 @@ def without_classes(where: Path, files: list[Path]) -> str:
     unnamed = "and no dataset.json names the classes"
     for path in files:
         try:
-            for _ in _slabs(path):
-                pass
+            count_values(open_labels(path))
         except PlanewiseError as error:
             return f"{error}; {unnamed}"
     return f"{where}: holds no labels above 0, {unnamed}"
-
-
-def _slabs(path: Path) -> Iterator[np.ndarray]:
-    volume = open_labels(path)
-    for planes in slab_starts(volume.shape):
-        yield np.asarray(volume.voxels[planes])

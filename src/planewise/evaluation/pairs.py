@@ -1,6 +1,6 @@
 """The cases of a comparison: the files of a truth and of a prediction, paired by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,14 +29,14 @@ from planewise.volumes.slices import PLANES
 OK = "ok"
 MISSING = "prediction missing: counted as an empty prediction"
 PREDICTING = ("mito predict", "ild predict")  # commands whose results are predictions
-NO_TRUTH = "no truth "  # and the file that is missing
 LISTED = 3  # files in a message
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so; ``truth_problem``: why
-    its truth cannot be used, so that there is nothing to score any prediction against.
+    """A case's files; either may be missing, and of several for one case it is the first. ``problem``: why the case
+    cannot be scored, if so; ``truth_problem``: why its truth cannot be used, so that there is nothing to score any
+    prediction against.
 
     ``ignore_geometry``: match the arrays voxel by voxel, and ignore the geometry in the files. ``semantic``: the truth,
     or the labels beside true instances, whose values must have names, see ``with_labels``; ``ignored``: a label volume,
@@ -93,22 +93,18 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
     return marked
 
 
-def refuse_nothing_paired(pairs: Mapping[Path, list[Pair]], truths: Path) -> None:
-    """Raise PlanewiseError if no case has both a truth and a prediction in any of the folders, the keys of ``pairs``.
+def refuse_nothing_paired(predictions: Path, pairs: list[Pair], truths: Path) -> None:
+    """Raise PlanewiseError if no case of ``pairs`` has both a truth and a prediction.
 
-    Every case would be scored as an empty prediction, and such scores would replace those of the right folder.
+    That is a mistake of names: every case would be scored as an empty prediction, and such scores would replace those
+    of the right folder.
     """
-    several = [pair for of_folder in pairs.values() for pair in of_folder]
-    if any(pair.prediction is not None and not pair.problem.startswith(NO_TRUTH) for pair in several):
+    if any(pair.prediction is not None and pair.truth is not None for pair in pairs):
         return
-    there = _named(pair.truth for pair in several)
-    given = "; ".join(
-        f"{folder} holds {_named(pair.prediction for pair in of_folder)}" for folder, of_folder in pairs.items()
-    )
     raise PlanewiseError(
-        f"no prediction has the name of a truth: {given}; {truths} holds {there}. Nothing is scored or written: give "
-        "the folder with the predictions of these cases, or name each prediction like its truth, {case}.* or "
-        "{case}_pred.*"
+        f"{predictions}: no prediction has the name of a truth: it holds {_named(pair.prediction for pair in pairs)}; "
+        f"{truths} holds {_named(pair.truth for pair in pairs)}. Nothing of it is scored: give the folder with the "
+        "predictions of these cases, or name each prediction like its truth, {case}.* or {case}_pred.*"
     )
 
 
@@ -126,8 +122,10 @@ def pair_files(
 
     ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. Predictions
     of single planes (``{case}_xy`` ..., or a folder ``xy`` of slices) are no cases, unless there is a truth of that
-    name. Raises PlanewiseError if either path is missing, if one is a folder and the other a file, if there is no
-    truth at all, or if its manifest says that it was predicted.
+    name. A truth that its manifest says was predicted, and that nobody corrected since, cannot be used.
+
+    Raises PlanewiseError if either path is missing, if one is a folder and the other a file, if there is no truth at
+    all, or only such as was predicted, or if all predictions are the truth itself.
     """
     for path in (predictions, truths):
         if not path.exists():
@@ -136,15 +134,17 @@ def pair_files(
     if len(volumes) == 1:
         raise PlanewiseError(f"{predictions} and {truths}: give two volumes or two folders")
     if volumes:
-        _refuse_predicted([truths], truths)
-        return [Pair(case_name(truths, labels=True), predictions, truths, ignore_geometry=ignore_geometry)]
+        _refuse_predicted([truths], _predicted([truths]), truths)
+        pair = Pair(case_name(truths, labels=True), predictions, truths, ignore_geometry=ignore_geometry)
+        _refuse_truth_itself([pair], predictions, truths)
+        return [pair]
     truth_files = label_volumes_in(truths)
     if not truth_files:
         raise PlanewiseError(without_labels(truths, "truth is {case}.tiff, .nii.gz, ..."))
-    for folder in (predictions, *beside):
-        if lies_in(folder, ".dcm") and not label_volumes_in(folder):
-            raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
-    _refuse_predicted(truth_files, truths)
+    if lies_in(predictions, ".dcm") and not label_volumes_in(predictions):
+        raise PlanewiseError(without_labels(predictions, "predictions are {case}.tiff, .nii.gz, ..."))
+    made_by = _predicted(truth_files)
+    _refuse_predicted(truth_files, made_by, truths)
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
     known = numbered_cases(files, truth_files) | images_beside(truths).keys()
     predicted = group_by_case(label_volumes_in(predictions), known, labels=True)
@@ -159,14 +159,30 @@ def pair_files(
         if not truth and (case in PLANES or plane_of(case) in predicted):
             of_planes += prediction if case in PLANES else []  # those of a case are expected beside it
             continue
-        several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
-        problem = ""
+        problem = truth_problem = ""
         if not truth:
-            problem = f"{NO_TRUTH}{truths / case}.*"
-        elif several:
-            problem = several_files(case, several)
-        the_truth = truth[0] if len(truth) == 1 else None
-        pairs.append(Pair(case, next(iter(prediction), None), the_truth, problem, ignore_geometry))
+            problem = f"no truth {truths / case}.*"
+        elif len(truth) > 1:
+            truth_problem = several_files(case, truth)
+        elif truth[0] in made_by:
+            truth_problem = (
+                f"its truth {truth[0].name} is a prediction: planewise {made_by[truth[0]]} wrote it, according to the "
+                f"{MANIFEST} beside it, and nobody corrected or confirmed it. Do so with planewise correct, or take it "
+                "out of the folder"
+            )
+        if len(prediction) > 1:
+            problem = several_files(case, prediction)
+        pairs.append(
+            Pair(
+                case,
+                next(iter(prediction), None),
+                next(iter(truth), None),
+                problem,
+                ignore_geometry,
+                truth_problem=truth_problem,
+            )
+        )
+    _refuse_truth_itself(pairs, predictions, truths)
     if of_planes:
         listed = f"{of_planes[0].parent}: {_named(of_planes)}"
         say_once(f"{listed}: results of single planes, by name or manifest; they are not scored")
@@ -180,21 +196,37 @@ def _is_of_another_case(result: Path, case: str) -> bool:
     return bool(made_for) and case not in made_for
 
 
-def _refuse_predicted(files: list[Path], truths: Path) -> None:
-    """Raise PlanewiseError if a manifest says that ``files`` of a truth were predicted, and nobody worked on them."""
-    made: dict[Path, str] = {}
-    for path in files:
+def _predicted(truths: list[Path]) -> dict[Path, str]:
+    """Return those of ``truths`` that a manifest says were predicted, and nobody worked on since, with the command."""
+    made_by = {}
+    for path in truths:
         manifest = manifest_of(path)
         command = "" if manifest is None else str(manifest.made_from.options.get("command"))
         if manifest is None or command not in PREDICTING:
             continue
         before = next(record.outputs[path.name] for record in manifest.cases.values() if path.name in record.outputs)
-        if review_note(path) or fingerprint(path) != before:
-            return
-        made[path] = command
-    if made:
+        if not review_note(path) and fingerprint(path) == before:
+            made_by[path] = command
+    return made_by
+
+
+def _refuse_predicted(files: list[Path], made_by: dict[Path, str], truths: Path) -> None:
+    """Raise PlanewiseError if all ``files`` of a truth were predicted; ``made_by``: by which command, see
+    ``_predicted``."""
+    if len(made_by) < len(files):
+        return
+    raise PlanewiseError(
+        f"{truths}: is given as the truth, and planewise {made_by[files[0]]} wrote {_named(files)} in it, according to "
+        f"the {MANIFEST} there: a prediction is not a truth. Give the predictions first and the truth second; to score "
+        "against a prediction all the same, copy its volumes to a folder without that file"
+    )
+
+
+def _refuse_truth_itself(pairs: list[Pair], predictions: Path, truths: Path) -> None:
+    """Raise PlanewiseError if each prediction is the file of its truth, by whatever path: one folder given twice."""
+    files = [(pair.prediction, pair.truth) for pair in pairs if pair.prediction and pair.truth]
+    if files and all(prediction.samefile(truth) for prediction, truth in files):
         raise PlanewiseError(
-            f"{truths}: is given as the truth, and planewise {next(iter(made.values()))} wrote {_named(made)} in it, "
-            f"according to the {MANIFEST} there: a prediction is not a truth. Give the predictions first and the truth "
-            "second; to score against a prediction all the same, copy its volumes to a folder without that file"
+            f"{predictions}: is the truth itself, {truths}, whose scores against itself say nothing about a method: "
+            "give the folder with the predictions first and the truth second"
         )

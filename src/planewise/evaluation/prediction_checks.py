@@ -9,7 +9,7 @@ from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.input_checks import refuse_image
 from planewise.evaluation.open_pairs import Kept
-from planewise.evaluation.pairs import Pair, pair_files
+from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired
 from planewise.volumes.labels import count_values, open_labels
 
 LISTED = 5  # cases in a note
@@ -23,9 +23,9 @@ def doubts_of_predictions(
 ) -> list[str]:
     """Return notes on the predictions in a dataset, ``imagesTs_{method}``; none if it has no truth for test cases.
 
-    They name missing cases, several files for one case, cases without truth, other shapes or geometries, files that
-    cannot be read or are images, and, if the truth is semantic, values that dataset.json does not name. ``advance`` is
-    called with each method that was checked.
+    They name methods without a prediction of any case, missing cases, several files for one case, cases without truth,
+    other shapes or geometries, files that cannot be read or are images, and, if the truth is semantic, values that
+    dataset.json does not name. ``advance`` is called with each method that was checked.
     """
     truth, methods = truth_of_tests(dataset), predictions_beside(dataset)
     if truth is None:
@@ -34,6 +34,7 @@ def doubts_of_predictions(
     for name, folder in methods.items():
         try:
             pairs = pair_files(folder, truth, methods.values(), ignore_geometry)
+            refuse_nothing_paired(folder, pairs, truth)
         except PlanewiseError as error:
             notes.append(str(error))
             advance(name)
@@ -53,8 +54,8 @@ def doubts_of_predictions(
 def _doubt(pair: Pair, labels: LabelDefinition) -> str:
     """Return what is wrong or notable about a prediction; "" if nothing is."""
     assert pair.prediction is not None
-    if pair.problem or pair.truth is None:
-        return f"{pair.prediction}: {pair.problem}"
+    if pair.problem or pair.truth_problem or pair.truth is None:
+        return f"{pair.prediction}: {pair.problem or pair.truth_problem}"
     try:
         truth = open_labels(pair.truth)
     except PlanewiseError:  # reported for the truth

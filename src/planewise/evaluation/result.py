@@ -100,6 +100,22 @@ class Benchmark:
         return {f"{name} in {self.dataset}": value for name, value in facts.items()} | ignore_geometry
 
 
+def made_from(benchmarks: list[Benchmark], several_datasets: bool = False) -> tuple[dict[str, Any], dict[Path, Input]]:
+    """Return the settings that determine the scores of ``benchmarks``, and the files that they are computed from.
+
+    Of two things that a file is, the first counts. ``several_datasets``: the benchmarks are of a dataset each, and not
+    of a class each: the dataset is then part of what a file is, since several may have cases of one name.
+    """
+    made_with: dict[str, Any] = {}
+    files: dict[Path, Input] = {}
+    for benchmark in benchmarks:
+        made_with |= benchmark.made_with()
+        for path, given in benchmark.files().items():
+            what = f"{given.what} in {benchmark.dataset}" if several_datasets else given.what
+            files.setdefault(path, Input(what, given.case))
+    return made_with, files
+
+
 @dataclass(frozen=True)
 class Result:
     """What a method achieved in one class of one case.

@@ -124,7 +124,8 @@ def _benchmark(
     named, labels = _classes(truth, classes, label_volumes_in(truth))
     labels = labels if ignore is None else replace(labels, ignore=ignore)
     paired = {path: pair_files(path, truth, methods.values(), ignore_geometry) for path in methods.values()}
-    refuse_nothing_paired(paired, truth)
+    for path, of_folder in paired.items():
+        refuse_nothing_paired(path, of_folder, truth)
     pairs = {
         name: with_labels([pair for pair in paired[path] if pair.truth is not None], labels, instances=not named)
         for name, path in methods.items()

@@ -75,7 +75,8 @@ def same_space(a: Volume, b: Volume) -> str:
     """Return how the geometries of two volumes differ, as text; "" if they agree.
 
     Shape, spacing, origin and direction are compared, in the canonical orientation and in one unit, as far as both
-    files state them: only the shape if one has no unit, and no spacing along an axis of one voxel. Slices from a tilted
+    files state them: only the shape if one has no unit, and no spacing along an axis of one voxel. A unit that is only
+    assumed gives way to one that is stated. Slices from a tilted
     gantry are compared as an upright stack, as their labels are stored.
     """
     if a.has_direction and b.has_direction:
@@ -86,6 +87,7 @@ def same_space(a: Volume, b: Volume) -> str:
     if PIXEL in (a.unit, b.unit):
         return ""
     differences = []
+    a, b = _with_stated_unit(a, b), _with_stated_unit(b, a)
     b = b.in_unit(a.unit)
     spacings, origins = np.array([a.spacing, b.spacing]), np.array([a.origin, b.origin])
     several = np.array(a.shape) > 1
@@ -98,6 +100,15 @@ def same_space(a: Volume, b: Volume) -> str:
         if np.abs(axes[0] - axes[1]).max() > DIRECTION_TOLERANCE:
             differences.append(" and ".join(["direction " + _listed(axes[0].ravel()), _listed(axes[1].ravel())]))
     return "; ".join(differences)
+
+
+def _with_stated_unit(volume: Volume, other: Volume) -> Volume:
+    """Return ``volume``, if its unit is only assumed, in the one that ``other`` states, unless the assumed one fits."""
+    if not volume.unit_assumed_in or other.unit_assumed_in:
+        return volume
+    assumed = replace(volume, unit_assumed_in="")
+    fits = np.allclose(assumed.spacing_in(other.unit), other.spacing, rtol=SPACING_TOLERANCE, atol=0)
+    return assumed if fits else replace(assumed, unit=other.unit)
 
 
 def _listed(numbers: np.ndarray) -> str:

@@ -1,5 +1,6 @@
 """Label volumes: whole numbers, 0 is background. Read whole or slab by slab, written in the smallest type."""
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
-from planewise.volumes.volume import Access, ReadWhenIndexed, Volume, access
+from planewise.volumes.formats.ome_zarr import blocks
+from planewise.volumes.volume import STORED_BYTES, Access, LazyArray, ReadWhenIndexed, Volume, access
 
 SLAB_VOXELS = 2**24  # in memory at a time, for each volume; but
 SLAB_PLANES = 8  # at least, since each slab is read with one more plane on either side
@@ -36,6 +38,11 @@ class _LabelVoxels(ReadWhenIndexed):
     def access(self) -> Access:
         """How the file is read."""
         return access(self.volume.voxels)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "chunks":  # which voxels have only if they are stored in chunks
+            return self.volume.voxels.chunks  # type: ignore[attr-defined]
+        raise AttributeError(name)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         voxels = read_voxels(self.volume, self.path, index)
@@ -80,20 +87,45 @@ def slab_starts(shape: tuple[int, int, int]) -> Iterator[slice]:
         yield slice(start, min(start + thickness, shape[0]))
 
 
+def _stored_pieces(voxels: LazyArray) -> Iterator[Any]:
+    """Yield indices of pieces that cover ``voxels``, of about ``SLAB_VOXELS``: each stored chunk is in one of them.
+
+    Chunks of more than ``STORED_BYTES``, which may be a whole file, are cut into slabs.
+    """
+    z, y, x = voxels.shape
+    chunk = getattr(voxels, "chunks", None)
+    if chunk is None or math.prod(chunk) * voxels.dtype.itemsize > STORED_BYTES:
+        yield from slab_starts((z, y, x))
+        return
+    sides = list(chunk)
+    for axis in (2, 1, 0):
+        sides[axis] *= max(1, min(SLAB_VOXELS // math.prod(sides), -(-voxels.shape[axis] // sides[axis])))
+    yield from blocks(voxels.shape, tuple(sides))
+
+
 def count_values(labels: Volume) -> dict[int, int]:
-    """Return how many voxels have each value. Raises PlanewiseError if the file is damaged or holds no labels."""
+    """Return how many voxels have each value; each stored chunk is read once.
+
+    Raises PlanewiseError if the file is damaged or holds no labels.
+    """
     counts: dict[int, int] = {}
-    for planes in slab_starts(labels.shape):
-        slab = np.asarray(labels.voxels[planes])
-        if slab.dtype.itemsize <= 2:  # much faster than sorting
-            number = np.bincount(slab.ravel())
-            values = np.flatnonzero(number)
-            counted = zip(values, number[values])
-        else:
-            counted = zip(*np.unique(slab, return_counts=True))
-        for value, count in counted:
-            counts[int(value)] = counts.get(int(value), 0) + int(count)
+    for piece in _stored_pieces(labels.voxels):
+        read = np.asarray(labels.voxels[piece]).ravel()
+        for start in range(0, len(read), SLAB_VOXELS):  # counting needs 8 bytes a voxel
+            for value, count in _counted(read[start : start + SLAB_VOXELS]):
+                counts[value] = counts.get(value, 0) + count
     return counts
+
+
+def _counted(voxels: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the values of voxels (n,), and how many have each."""
+    if voxels.dtype.itemsize <= 2:  # much faster than sorting
+        number = np.bincount(voxels)
+        values = np.flatnonzero(number)
+        counts = number[values]
+    else:
+        values, counts = np.unique(voxels, return_counts=True)
+    yield from zip(values.tolist(), counts.tolist())
 
 
 def label_dtype(largest: int) -> np.dtype:

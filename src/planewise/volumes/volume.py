@@ -74,7 +74,8 @@ class Volume:
     labels; None if unknown. ``sparse``: whether the file may omit empty slices, as a DICOM segmentation does: these
     voxels may be surrounded by others, all 0. ``has_z_spacing``: whether the file states the distance of slices; if
     not, as a TIFF may, the spacing of x is used for it. ``stored_axes``: the order in which the
-    file says that it stores z, y and x, as letters; empty if it does not say.
+    file says that it stores z, y and x, as letters; empty if it does not say. ``unit_assumed_in``: the sidecar that
+    gives the spacing without a unit, so that ``unit`` is an assumption; empty if the unit is stated.
     """
 
     voxels: LazyArray
@@ -89,6 +90,7 @@ class Volume:
     sparse: bool = False
     has_z_spacing: bool = True
     stored_axes: str = ""
+    unit_assumed_in: str = ""
 
     def __repr__(self) -> str:
         size, spacing = (" x ".join(f"{side:g}" for side in sides) for sides in (self.shape, self.spacing))
@@ -101,12 +103,21 @@ class Volume:
         return depth, height, width
 
     def spacing_in(self, unit: str) -> Spacing:
-        """Return the spacing (z, y, x) in ``unit``; that of a volume in "pixel" is returned unchanged."""
+        """Return the spacing (z, y, x) in ``unit``; that of a volume in "pixel" is returned unchanged.
+
+        Raises PlanewiseError for "mm" if the unit is only assumed to be another, see ``unit_assumed_in``.
+        """
+        if self.unit_assumed_in and unit == "mm" != self.unit:
+            raise PlanewiseError(
+                f"{self.unit_assumed_in}: gives a spacing without a unit, which is read as {self.unit} unless a "
+                'dataset.json says otherwise, and mm are needed: write "spacing_unit": "mm" (or "nm") into the '
+                "dataset.json in the folder above"
+            )
         z, y, x = (convert(size, self.unit, unit) for size in self.spacing)
         return z, y, x
 
     def in_unit(self, unit: str) -> "Volume":
-        """Return the volume with spacing, origin and tilt in ``unit``; one in "pixel" as it is."""
+        """Return the volume with spacing, origin and tilt in ``unit``; one in "pixel" as it is. See ``spacing_in``."""
         if self.unit == PIXEL:
             return self
         z, y, x = (convert(place, self.unit, unit) for place in self.origin)

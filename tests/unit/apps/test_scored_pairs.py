@@ -70,8 +70,8 @@ def test_where_no_name_fits_nothing_is_replaced_by_zeros(dataset, capsys, comman
     said = capsys.readouterr().err
     assert str(folder) in said
     if names:
-        assert f"no prediction has the name of a truth: {folder} holds e.nii.gz, f.nii.gz; {dataset}/" in said
-        assert "holds c.nii.gz, d.nii.gz. Nothing is scored or written: give the folder with the predictions" in said
+        assert f"{folder}: no prediction has the name of a truth: it holds e.nii.gz, f.nii.gz; {dataset}/" in said
+        assert "holds c.nii.gz, d.nii.gz. Nothing of it is scored: give the folder with the predictions" in said
     assert {path: path.read_bytes() for path in (dataset / "scores").iterdir()} == before
 
 
@@ -79,8 +79,91 @@ def test_a_folder_beside_others_that_fits_nothing_is_refused_too(dataset, capsys
     (dataset / "other").mkdir()
     folders = [str(dataset / "segs"), str(dataset / "labelsTs"), "--beside", str(dataset / "other")]
     assert run(["ild", "evaluate", *folders]) == 2
-    assert f"{dataset}/other holds no label volumes" in capsys.readouterr().err
+    assert f"{dataset}/other: no prediction has the name of a truth: it holds no label" in capsys.readouterr().err
     assert not (dataset / "segs" / "evaluation").exists()
+
+
+@pytest.mark.parametrize("names", [("e", "f"), ()])
+def test_compare_leaves_out_a_method_that_fits_nothing_and_compares_the_others(dataset, capsys, names):
+    """Wrong names are no score of zero."""
+    other = dataset / "imagesTs_other"
+    other.mkdir()
+    for name in names:
+        write(other / f"{name}.nii.gz")
+    assert scored(("compare", "{}"), dataset) == 1
+    held = "e.nii.gz, f.nii.gz" if names else "no label volumes"
+    printed = capsys.readouterr()
+    assert f"no prediction has the name of a truth: it holds {held}; " in " ".join(printed.out.split())
+    with (dataset / "scores" / "results.csv").open(newline="") as file:
+        assert {row["method"] for row in csv.DictReader(file)} == {"p"}
+    assert str(other) in printed.out
+    assert run(["compare", str(dataset), "--method", "q=imagesTs_other", "--output", str(dataset / "scores")]) == 1
+    assert "--method" not in capsys.readouterr().err  # there is such a folder
+
+
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        (("compare", "{}", "{}/imagesTs_p/.."), "{}/imagesTs_p/.. is named twice, and each of its cases would count"),
+        (("compare", "{}", "--method", "q=segs", "q=labelsTs"), "q is named twice; give each folder another name"),
+        (("compare", "{}", "--method", "p=segs"), "--method p=segs: {}/imagesTs_p is the method p; give another name"),
+        (("ild", "evaluate", "{}/segs", "{}/labelsTs", "--beside", "{}/imagesTs_p/../segs"), "are given twice"),
+    ],
+    ids=["dataset", "two methods", "a method there is", "beside"],
+)
+def test_nothing_is_scored_twice(dataset, capsys, command, refused):
+    try:
+        code = scored(command, dataset)
+    except SystemExit as caught:
+        code = caught.code
+    assert code == 2
+    assert refused.format(dataset) in " ".join(capsys.readouterr().err.split())
+    assert not (dataset / "scores").exists()
+
+
+def test_datasets_of_one_name_are_told_apart_by_the_folders_around_them(dataset, tmp_path_factory):
+    """Cases of one name would be taken for one patient's."""
+    above = tmp_path_factory.mktemp("above")
+    for where in ("a/x/D", "b/x/D", "c/E"):
+        shutil.copytree(dataset, above / where)
+    (above / "c" / "E" / "imagesTs_p" / "d.nii.gz").unlink()
+    folders = [str(above / where) for where in ("a/x/D", "b/x/D", "c/E")]
+    assert run(["compare", *folders, "--output", str(above / "r")]) == 1
+    with (above / "r" / "results.csv").open(newline="") as file:
+        assert {row["dataset"] for row in csv.DictReader(file)} == {"a/x/D", "b/x/D", "E"}
+
+
+def test_a_truth_of_several_files_is_not_scored(dataset, capsys):
+    write(dataset / "instancesTs" / "d_consensus.nii.gz")
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{dataset}/instancesTs/d.nii.gz several files for one case, d: d.nii.gz, d_consensus.nii.gz" in said
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        assert {row["case"]: row["voxel_iou"] for row in csv.DictReader(file)} == {"c": "1.000000", "d": ""}
+
+
+@pytest.mark.parametrize("spelling", ["{}/instancesTs", "{}/instancesTs/", "{}/imagesTs_p/../instancesTs", "{}/link"])
+def test_the_truth_is_not_scored_against_itself(dataset, capsys, spelling):
+    (dataset / "link").symlink_to(dataset / "instancesTs")
+    for command in (("mito", "evaluate", spelling, "{}/instancesTs"), ("ild", "evaluate", spelling, "{}/instancesTs")):
+        assert scored(command, dataset) == 2
+        assert "is the truth itself" in capsys.readouterr().err
+    assert not (dataset / "scores").exists()
+    assert scored(("compare", "{}", "--method", f"truth={spelling.format(dataset)}"), dataset) == 1
+    assert "is the truth itself" in " ".join(capsys.readouterr().out.split())
+    with (dataset / "scores" / "results.csv").open(newline="") as file:
+        assert {row["method"] for row in csv.DictReader(file)} == {"p"}
+
+
+def test_neither_is_a_file_nor_a_folder_of_links_to_it(dataset, capsys):
+    (dataset / "links").mkdir()
+    for case in "cd":
+        (dataset / "links" / f"{case}_pred.nii.gz").symlink_to(dataset / "instancesTs" / f"{case}.nii.gz")
+    for given in ("{}/links", "{}/instancesTs"):
+        files = (f"{given}/c_pred.nii.gz" if "links" in given else f"{given}/c.nii.gz", "{}/instancesTs/c.nii.gz")
+        for command in (("mito", "evaluate", given, "{}/instancesTs"), ("mito", "evaluate", *files)):
+            assert scored(command, dataset) == 2
+            assert "is the truth itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), ("compare", "{}")])
@@ -146,6 +229,24 @@ def test_without_a_known_voxel_size_there_are_no_distances_in_mm(tmp_path, capsy
     again = capsys.readouterr().err
     assert "done already" in again
     assert (warning in again) == (known_by is None)
+
+
+def test_a_sidecar_without_a_unit_gives_no_distances_in_mm(tmp_path, capsys):
+    truth = (IDS > 0).astype(np.uint8)
+    for folder, voxels in (("labelsTs", truth), ("segs", np.roll(truth, 1, axis=1))):
+        write_volume(tmp_path / folder / "c.tiff", Volume(voxels))
+        (tmp_path / folder / "c.json").write_text('{"spacing": [5, 2, 2]}')
+    describe(tmp_path, {"background": 0, "lesion": 1})
+    command = ["ild", "evaluate", str(tmp_path / "segs"), str(tmp_path / "labelsTs")]
+    assert run(command) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{tmp_path}/labelsTs/c.json: gives a spacing without a unit" in said
+    assert not (tmp_path / "segs" / "evaluation" / class_tables.RESULTS).exists()
+    meta = json.loads((tmp_path / "dataset.json").read_text()) | {"spacing_unit": "mm"}
+    (tmp_path / "dataset.json").write_text(json.dumps(meta))
+    assert run(command) == 0
+    with (tmp_path / "segs" / "evaluation" / class_tables.RESULTS).open(newline="") as file:
+        assert [row["truth_ml"] for row in csv.DictReader(file)] == ["2.000000"]
 
 
 @pytest.mark.parametrize("command", [("ild", "evaluate", "{}/segs", "{}/labelsTs"), ("compare", "{}")])
@@ -216,9 +317,23 @@ def test_what_planewise_predicted_is_no_truth(dataset, capsys, command, predict,
 def test_a_prediction_that_was_corrected_may_be_a_truth(dataset, tmp_path):
     write_manifest_of(dataset / "instancesTs", "mito predict", "c.nii.gz", "d.nii.gz")
     table = tmp_path / "actions.csv"
-    table.write_text("case,action,arguments,item\nc,confirm,1 2,\n")
+    table.write_text("case,action,arguments,item\nc,confirm,1 2,\nd,confirm,1 2,\n")
     assert run(["correct", str(dataset / "instancesTs"), "--actions", str(table)]) == 0
     assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
+
+
+def test_only_those_that_were_corrected_are_a_truth(dataset, tmp_path, capsys):
+    """One corrected file says nothing of the others in its folder."""
+    write_manifest_of(dataset / "instancesTs", "mito predict", "c.nii.gz", "d.nii.gz")
+    table = tmp_path / "actions.csv"
+    table.write_text("case,action,arguments,item\nc,confirm,1 2,\n")
+    assert run(["correct", str(dataset / "instancesTs"), "--actions", str(table)]) == 0
+    capsys.readouterr()
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{dataset}/instancesTs/d.nii.gz its truth d.nii.gz is a prediction: planewise mito predict wrote it" in said
+    with (dataset / "scores" / RESULTS).open(newline="") as file:
+        assert {row["case"]: row["voxel_iou"] for row in csv.DictReader(file)} == {"c": "1.000000", "d": ""}
 
 
 def test_results_of_single_planes_are_no_cases(dataset, capsys):

@@ -109,7 +109,16 @@ def test_an_input_is_no_output(place):
 
 
 @pytest.mark.parametrize(
-    "decided", [{"options": [1]}, {"files": [1]}, {"files": {"labels": "the labels"}}, {"notes": 5}, {"notes": None}]
+    "decided",
+    [
+        {"options": [1]},
+        {"files": [1]},
+        {"files": {"labels": "the labels"}},
+        {"files": {"labels": [["the labels"], "c"]}},
+        {"files": {"labels": ["the labels", 1]}},
+        {"notes": 5},
+        {"notes": None},
+    ],
 )
 def test_an_edited_manifest_is_told(place, decided):
     make(begin(place))

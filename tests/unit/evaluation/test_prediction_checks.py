@@ -50,6 +50,12 @@ def test_what_is_seen_of_predictions(dataset):
     assert str(moved) not in "".join(doubts_of_predictions(dataset, LABELS, True))
 
 
+def test_names_of_which_none_is_that_of_a_truth(dataset):
+    (dataset / "imagesTs_bad").mkdir()
+    (note,) = doubts_of_predictions(dataset, LABELS, False)
+    assert note.startswith(f"{dataset}/imagesTs_bad: no prediction has the name of a truth: it holds no label volumes;")
+
+
 def test_values_that_no_label_names(dataset):
     path = write(dataset, "a", np.full((6, 16, 20), 7, np.uint8))
     for case in "bc":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from planewise.data.classes import LabelDefinition
 from planewise.evaluation.pairs import Pair, with_labels
-from planewise.evaluation.result import Benchmark
+from planewise.evaluation.result import Benchmark, made_from
 
 
 def made_with(labels, classes):
@@ -24,3 +24,21 @@ def test_of_a_dataset_json_the_values_decide_and_the_names_that_are_scored():
     assert (before[name], more[name]) == ([1, 2], [1, 2, 3])
     region = made_with(LabelDefinition({1: "mito"}, {"both": (1, 2)}), scored)
     assert region[name] == [1, 2]
+
+
+def benchmark(dataset, classes):
+    pairs = [Pair("a", Path(f"{dataset}/imagesTs_m/a.tiff"), Path(f"{dataset}/labelsTs/a.tiff"))]
+    return Benchmark(dataset, {"m": pairs}, {}, classes)
+
+
+def test_files_of_several_datasets_are_named_by_theirs_and_those_of_several_classes_once():
+    two = [benchmark("D", {1: "mito"}), benchmark("E", {1: "mito"})]
+    options, files = made_from(two, several_datasets=True)
+    assert list(options) == [*two[0].made_with(), *(name for name in two[1].made_with() if name.endswith(" in E"))]
+    assert files[Path("D/labelsTs/a.tiff")] == ("the truth in D", "a")
+    assert files[Path("E/imagesTs_m/a.tiff")] == ("the prediction in E", "a")
+    _, files = made_from([benchmark("D", {1: "mito"}), benchmark("D", {2: "er"})])
+    assert files == {
+        Path("D/labelsTs/a.tiff"): ("the truth", "a"),
+        Path("D/imagesTs_m/a.tiff"): ("the prediction", "a"),
+    }

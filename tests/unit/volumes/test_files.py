@@ -1,5 +1,7 @@
 import itertools
 import json
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats.ome_zarr import add_pyramid
-from planewise.volumes.geometry import from_canonical, to_canonical
-from planewise.volumes.labels import label_dtype, read_labels, write_labels
+from planewise.volumes.geometry import from_canonical, same_space, to_canonical
+from planewise.volumes.labels import as_labels, count_values, label_dtype, read_labels, write_labels
 from planewise.volumes.volume import Volume, slabs
 
 
@@ -141,6 +143,40 @@ def test_the_dataset_says_the_unit_of_its_sidecars(tmp_path):
     assert open_volume(tmp_path / "imagesTr" / "case_0000.tiff").unit == "um"
 
 
+def with_sidecar(folder, spacing, **written):
+    tifffile.imwrite(folder / "case.tiff", coded(), **written)
+    (folder / "case.json").write_text(json.dumps({"spacing": spacing}))
+    return open_volume(folder / "case.tiff")
+
+
+def test_a_sidecar_whose_unit_nothing_states_is_read_as_nm_and_never_as_mm(tmp_path, capsys):
+    """nnU-Net's sidecars have no unit, and those of a CT are in mm."""
+    folder = tmp_path / "labelsTs"
+    folder.mkdir()
+    volume = with_sidecar(folder, [5, 0.7, 0.7])
+    assert (volume.unit, volume.spacing_in("um")) == ("nm", pytest.approx((0.005, 0.0007, 0.0007)))
+    said = f'No "spacing_unit" in {tmp_path}/dataset.json: the spacing in sidecars, {{case}}.json, is taken to be in'
+    assert f"{said} nm" in capsys.readouterr().err
+    for convert in (volume.spacing_in, volume.in_unit):
+        with pytest.raises(PlanewiseError, match=r"case\.json: gives a spacing without a unit.*spacing_unit"):
+            convert("mm")
+    in_mm = Volume(coded(), (5, 0.7, 0.7), "mm", has_origin=False, has_direction=False)
+    assert same_space(volume, in_mm) == same_space(in_mm, volume) == ""
+    assert "spacing (5, 0.7, 0.7) and (5, 0.8, 0.8) mm" in same_space(volume, replace(in_mm, spacing=(5, 0.8, 0.8)))
+    assert same_space(volume, replace(in_mm, unit="nm").in_unit("um")) == ""
+    (tmp_path / "dataset.json").write_text('{"spacing_unit": "mm"}')
+    assert with_sidecar(folder, [5, 0.7, 0.7]).spacing_in("mm") == (5, 0.7, 0.7)
+
+
+@pytest.mark.parametrize(("unit", "sidecar", "size"), [("mm", [5, 0.5, 0.5], 5e6), ("um", [5000, 500, 500], 5000)])
+def test_the_unit_of_a_sidecar_is_that_of_the_file_where_the_numbers_agree(tmp_path, capsys, unit, sidecar, size):
+    of_file = {"imagej": True, "resolution": (2, 2), "metadata": {"axes": "ZYX", "spacing": 5, "unit": unit}}
+    volume = with_sidecar(tmp_path, sidecar, **of_file)
+    assert volume.spacing_in("nm")[0] == pytest.approx(size)
+    assert volume.spacing_in("mm")[0] == pytest.approx(size / 1e6)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_bad_sidecar_is_named(tmp_path):
     tifffile.imwrite(tmp_path / "case_0000.tiff", coded())
     (tmp_path / "case.json").write_text(json.dumps({"spacing": [40, 8]}))
@@ -185,6 +221,37 @@ def test_labels_take_the_smallest_type_that_holds_them(tmp_path):
         read = read_labels(tmp_path / name).read()
         assert read.dtype == np.uint32
         assert np.array_equal(read, many)
+
+
+@pytest.mark.parametrize("chunks", [(4, 5, 6), (7, 3, 50), (20, 31, 50)])
+def test_counting_reads_each_stored_chunk_once(tmp_path, monkeypatch, chunks):
+    monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 2000)
+    array = np.random.default_rng(0).integers(0, 9, (20, 31, 50)).astype(np.uint8)
+    corner = [np.arange(side) // chunk for side, chunk in zip(array.shape, chunks)]
+    chunk_of = sum(100 ** (2 - axis) * at for axis, at in enumerate(np.ix_(*corner)))  # the chunk that holds a voxel
+    read = Counter()
+
+    class Stored(Counted):
+        def __getitem__(self, index):
+            read.update(np.unique(chunk_of[index]).tolist())
+            return super().__getitem__(index)
+
+    voxels = Stored(array)
+    voxels.chunks = chunks
+    counts = count_values(as_labels(Volume(voxels), tmp_path))
+    assert counts == dict(enumerate(np.bincount(array.ravel()).tolist()))
+    assert set(read.values()) == {1}
+    assert len(read) == len(np.unique(chunk_of))
+    assert voxels.most <= max(2000, np.prod(chunks))
+
+
+def test_counting_cuts_what_is_stored_in_one_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 2000)
+    monkeypatch.setattr("planewise.volumes.labels.STORED_BYTES", 4000)
+    voxels = Counted(np.ones((40, 20, 25), np.uint16))
+    voxels.chunks = voxels.shape
+    assert count_values(as_labels(Volume(voxels), tmp_path)) == {1: 40 * 20 * 25}
+    assert voxels.most == 8 * 20 * 25
 
 
 def spoiled(value):

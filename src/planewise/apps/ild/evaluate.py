@@ -18,6 +18,7 @@ from planewise.evaluation.presence import presence_file
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
+from planewise.options import given_twice
 from planewise.progress import progress, say
 from planewise.report.album import Album
 from planewise.report.class_tables import files_of, print_class_means, write_class_results
@@ -29,10 +30,12 @@ from planewise.volumes.formats import ending_of
 def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
     predictions = [options.predictions, *options.beside]
+    if twice := given_twice(predictions):
+        raise PlanewiseError(f"--beside {twice}: these predictions are given twice; each is scored once")
     labels = labels_above(options.truth, options.dataset)
     pairs = _pairs(options, predictions, labels)
     notes = _notes(predictions)
-    truths = [pair.truth for pair in pairs[options.predictions] if pair.truth]
+    truths = [pair.truth for pair in pairs[options.predictions] if pair.truth and not pair.truth_problem]
     names = class_names(labels, truths)
     if not names:
         raise PlanewiseError(without_classes(options.truth, truths))
@@ -85,7 +88,7 @@ def _pairs(options: IldEvaluate, predictions: list[Path], labels: LabelDefinitio
     """Return the cases of each folder beside their truth; with --predicted_only, those that are predicted."""
     pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
     for path, paired in pairs.items():
-        refuse_nothing_paired({path: paired}, options.truth)
+        refuse_nothing_paired(path, paired, options.truth)
     pairs = {path: with_labels(paired, labels, instances=False) for path, paired in pairs.items()}
     return _predicted(pairs) if options.predicted_only else pairs
 

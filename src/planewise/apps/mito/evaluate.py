@@ -6,14 +6,14 @@ import numpy as np
 
 from planewise.apps.mito.class_scores import class_benchmarks
 from planewise.apps.mito.label_options import MitoEvaluate
-from planewise.apps.mito.scores import benchmark_of, made_from, not_delivered, print_class_scores, print_scores
+from planewise.apps.mito.scores import benchmark_of, not_delivered, print_class_scores, print_scores
 from planewise.data.classes import LabelDefinition, Target, dataset_files_above, holds_instances, labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES, panoptic_classes
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
-from planewise.evaluation.result import Result
+from planewise.evaluation.result import Result, made_from
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.tables import RESULTS, SUMMARY, report_problems, say_notes, write_results
@@ -26,7 +26,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     Raises PlanewiseError, before any work, for paths, a class or an output folder that cannot be used.
     """
     pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
-    refuse_nothing_paired({options.predictions: pairs}, options.truth)
+    refuse_nothing_paired(options.predictions, pairs, options.truth)
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
     if (home / CLASSES).is_dir() and not options.things:

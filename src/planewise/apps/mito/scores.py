@@ -1,9 +1,7 @@
-"""The scores of mito: what they are made from, how they are printed, and which cases could not be scored."""
+"""The scores of mito: what is scored, how it is printed, and which cases could not be scored."""
 
 from pathlib import Path
-from typing import Any
 
-from planewise.data.changes import Input
 from planewise.data.classes import Target
 from planewise.errors import Problem
 from planewise.evaluation.pairs import Pair
@@ -21,16 +19,6 @@ def benchmark_of(
     return Benchmark(
         dataset, {method: pairs}, images, {target.values[0]: target.name}, values=target.values, channel=channel
     )
-
-
-def made_from(benchmarks: list[Benchmark]) -> tuple[dict[str, Any], dict[Path, Input]]:
-    """Return the settings that determine the scores, and the files that they are computed from."""
-    made_with: dict[str, Any] = {}
-    files: dict[Path, Input] = {}
-    for benchmark in benchmarks:
-        made_with |= benchmark.made_with()
-        files = benchmark.files() | files
-    return made_with, files
 
 
 def print_scores(results: list[Result], folder: Path) -> None:

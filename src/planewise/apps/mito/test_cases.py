@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.mito.class_scores import class_benchmarks
-from planewise.apps.mito.scores import benchmark_of, made_from, not_delivered, print_class_scores, print_scores
+from planewise.apps.mito.scores import benchmark_of, not_delivered, print_class_scores, print_scores
 from planewise.apps.mito.train_options import MitoTrain
 from planewise.data.case import Case, one_file_each
 from planewise.data.classes import Target
@@ -16,7 +16,7 @@ from planewise.data.panoptic import PanopticClasses
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase, compare
 from planewise.evaluation.pairs import Pair, with_labels
-from planewise.evaluation.result import Benchmark
+from planewise.evaluation.result import Benchmark, made_from
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.album import Album

@@ -10,26 +10,39 @@ from planewise.progress import say_once
 from planewise.volumes.channel_numbers import is_channel
 from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.json_files import read_json
-from planewise.volumes.units import PIXEL, read_spacing
+from planewise.volumes.units import PIXEL, convert, read_spacing
 from planewise.volumes.volume import Spacing, Volume
 
+USUAL_UNIT = "nm"  # of spacings whose unit no dataset.json states
 _NUMBERED = re.compile(r"(.+)_(\d{4})", re.DOTALL)
 
 
 def with_sidecar(path: Path, volume: Volume) -> Volume:
     """Return the volume opened from ``path`` with the spacing in its sidecar, if it has one.
 
-    Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder, else nanometres. As in nnU-Net, the
-    sidecar takes precedence over the volume's file; a difference between the two is printed.
+    Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder. Without one, it is that of the
+    volume's file, if this gives the same numbers, else nanometres are assumed, which is printed: nnU-Net's sidecars
+    have no unit. As in nnU-Net, the sidecar takes precedence over the volume's file; a difference between the two is
+    printed.
     """
     for sidecar in sidecars(path):
         if sidecar.is_file():
             content = _read_sidecar(sidecar)
             if content is None:
                 return volume
-            spacing, unit = read_spacing(sidecar, list(content), [dataset_unit(path)] * 3)
-            placed = replace(volume, spacing=spacing, unit=unit, has_z_spacing=True)
             _say_assumed(path, sidecar)
+            stated = dataset_unit(path)
+            spacing, unit = read_spacing(sidecar, list(content), [stated or USUAL_UNIT] * 3)
+            placed = replace(volume, spacing=spacing, unit=unit, has_z_spacing=True)
+            in_its_unit = replace(placed, unit=volume.unit)
+            if not stated and volume.unit != PIXEL and _agree(volume, in_its_unit):
+                return in_its_unit
+            if not stated and not (volume.unit != PIXEL and _agree(volume, placed)):
+                say_once(
+                    f'No "spacing_unit" in {_dataset_file(path)}: the spacing in sidecars, {{case}}.json, is taken to '
+                    f"be in {USUAL_UNIT}"
+                )
+                placed = replace(placed, unit_assumed_in=str(sidecar))
             _say_difference(path, volume, sidecar, placed)
             return placed
     return volume
@@ -43,10 +56,15 @@ def _say_assumed(path: Path, sidecar: Path) -> None:
         )
 
 
-def _say_difference(path: Path, volume: Volume, sidecar: Path, placed: Volume) -> None:
+def _agree(volume: Volume, placed: Volume) -> bool:
+    """Whether the spacing that a volume's file states is that of its sidecar."""
     stated = 0 if volume.has_z_spacing and volume.shape[0] > 1 else 1  # the first axis with a stated spacing
-    pairs = zip(volume.spacing[stated:], placed.spacing_in(volume.unit)[stated:])
-    if PIXEL in (volume.unit, placed.unit) or all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs):
+    sides = (convert(size, placed.unit, volume.unit) for size in placed.spacing[stated:])
+    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(volume.spacing[stated:], sides))
+
+
+def _say_difference(path: Path, volume: Volume, sidecar: Path, placed: Volume) -> None:
+    if PIXEL in (volume.unit, placed.unit) or _agree(volume, placed):
         return
     of_file, of_sidecar = (" x ".join(f"{size:.4g}" for size in one.spacing) for one in (volume, placed))
     say_once(
@@ -78,11 +96,15 @@ def _known_channel(path: Path) -> bool | None:
 
 
 def dataset_unit(path: Path) -> str:
-    """Return the unit of spacings in the sidecars beside the volume at ``path``."""
+    """Return the unit of spacings in the sidecars beside the volume at ``path``, "" if no dataset.json states one."""
     try:
-        return str(read_json(path.parent.parent / "dataset.json")["spacing_unit"])
+        return str(read_json(_dataset_file(path))["spacing_unit"])
     except (PlanewiseError, TypeError, KeyError):
-        return "nm"
+        return ""
+
+
+def _dataset_file(path: Path) -> Path:
+    return path.parent.parent / "dataset.json"
 
 
 def _read_sidecar(path: Path) -> Spacing | None:
