@@ -10,8 +10,11 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from planewise.data.line_contrast import AGREEING, LEAST_TILES, Lines, Polarity, polarities_of
+from planewise.data.line_contrast import AGREEING, LEAST_TILES, Lines, Polarity, known_contrasts, polarities_of
 
+STRONG_LINES = 0.11  # line contrast of both widths that suffices by itself; weaker ones need
+ENOUGH_TILES = 8  # so many tiles, and
+PRESSED = 0.42  # a median at least so far from that end of the used range where the other lines would be flattened
 LEAST_DIFFERENCE = 0.2  # between objects and background, in standard deviations of a slice
 LEAST_PIXELS = 16  # of objects, and of background, in a slice that both are measured in
 
@@ -55,6 +58,19 @@ def contrast_of(of_tiles: list[Lines]) -> Contrast:
     """Return the contrast of an image from the lines of its tiles."""
     fine, broad = polarities_of(of_tiles)
     return Contrast(fine=fine, broad=broad)
+
+
+def is_certain(contrast: Contrast, of_tiles: list[Lines], middle: float) -> bool:
+    """Whether an image's contrast, from the lines of its tiles, is certain enough to refuse the image for it.
+
+    ``middle``: the median as a share of the used range. A gamma of 3 presses it to black and flattens dark lines, so
+    that bright ones of both widths seem to be stronger; likewise for dark lines in an image that is pressed to white.
+    """
+    known = known_contrasts(of_tiles)
+    if not len(known) or np.abs(known.mean(axis=0)).min() >= STRONG_LINES:
+        return len(known) > 0
+    flattened = {"bright": middle < PRESSED, "dark": middle > 1 - PRESSED, "unclear": False}[contrast.polarity]
+    return len(known) >= ENOUGH_TILES and not flattened
 
 
 def objects_contrast(image: np.ndarray, labels: np.ndarray) -> float:
