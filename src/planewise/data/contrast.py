@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from planewise.data.line_contrast import AGREEING, LEAST_TILES, Lines, Polarity, known_contrasts, polarities_of
 
-STRONG_LINES = 0.11  # line contrast of both widths that suffices by itself; weaker ones need
-ENOUGH_TILES = 8  # so many tiles, and
-PRESSED = 0.42  # a median at least so far from that end of the used range where the other lines would be flattened
+CERTAIN = (  # each row suffices: least line contrast of both widths; tiles; distance of the median from the pressed end
+    (0.11, 1, 0.0),
+    (0.06, 1, 0.35),
+    (0.0, 8, 0.42),
+)
 LEAST_DIFFERENCE = 0.2  # between objects and background, in standard deviations of a slice
 LEAST_PIXELS = 16  # of objects, and of background, in a slice that both are measured in
 
@@ -67,10 +69,11 @@ def is_certain(contrast: Contrast, of_tiles: list[Lines], middle: float) -> bool
     that bright ones of both widths seem to be stronger; likewise for dark lines in an image that is pressed to white.
     """
     known = known_contrasts(of_tiles)
-    if not len(known) or np.abs(known.mean(axis=0)).min() >= STRONG_LINES:
-        return len(known) > 0
-    flattened = {"bright": middle < PRESSED, "dark": middle > 1 - PRESSED, "unclear": False}[contrast.polarity]
-    return len(known) >= ENOUGH_TILES and not flattened
+    if not len(known):
+        return False
+    lines = float(np.abs(known.mean(axis=0)).min())
+    distance = {"bright": middle, "dark": 1 - middle, "unclear": 1.0}[contrast.polarity]
+    return any(lines >= least and len(known) >= tiles and distance >= away for least, tiles, away in CERTAIN)
 
 
 def objects_contrast(image: np.ndarray, labels: np.ndarray) -> float:

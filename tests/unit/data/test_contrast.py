@@ -63,9 +63,11 @@ def test_a_file_states_one_polarity_if_no_more_is_known(more):
     ("lines", "tiles", "middle", "certain"),
     [
         ((0.2, 0.2), 4, 0.1, True),  # strong by itself
+        ((0.2, 0.07), 4, 0.4, True),
+        ((0.2, 0.07), 4, 0.3, False),  # bright lines, where dark ones are flattened
         ((0.2, 0.05), 8, 0.5, True),
         ((0.2, 0.05), 7, 0.5, False),  # too few
-        ((0.2, 0.05), 8, 0.3, False),  # bright lines, where dark ones are flattened
+        ((0.2, 0.05), 8, 0.4, False),
         ((0.2, 0.05), 8, 0.7, True),
         ((-0.2, -0.05), 8, 0.7, False),
         ((-0.2, -0.05), 8, 0.3, True),
