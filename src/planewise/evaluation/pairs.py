@@ -28,7 +28,7 @@ from planewise.volumes.slices import PLANES
 
 OK = "ok"
 MISSING = "prediction missing: counted as an empty prediction"
-PREDICTING = ("mito predict", "ild predict")  # commands whose results are predictions
+PREDICT = "predict"  # second word of each application's command whose results are predictions
 NO_TRUTH = "no truth "  # and the file that is missing
 LISTED = 3  # files in a message
 
@@ -186,7 +186,7 @@ def _refuse_predicted(files: list[Path], truths: Path) -> None:
     for path in files:
         manifest = manifest_of(path)
         command = "" if manifest is None else str(manifest.made_from.options.get("command"))
-        if manifest is None or command not in PREDICTING:
+        if manifest is None or command.split()[1:] != [PREDICT]:
             continue
         before = next(record.outputs[path.name] for record in manifest.cases.values() if path.name in record.outputs)
         if review_note(path) or fingerprint(path) != before:
