@@ -95,22 +95,24 @@ def choose_range(
         seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as set by --intensity"
         return _clipping(profile, low, high), seen
     refuse_what_has_no_range(profile, path)
-    if not invert and profile.certain and profile.contrast.against(trained.contrast) == "inverted":
+    inverted = not invert and profile.contrast.against(trained.contrast) == "inverted"
+    if inverted and profile.certain:
         raise PlanewiseError(
             f"{path}: its contrast is inverted: {_lines(profile, trained)}; --invert inverts it, and --intensity LOW "
             "HIGH uses it unchanged"
         )
+    doubt = "; its contrast may be inverted" if inverted else ""
     whole = _full_range(profile)
     if whole and profile.high - profile.low >= LEAST_CONTRAST * (whole[1] - whole[0]) * (trained.high - trained.low):
         low, high = whole[::-1] if invert else whole
-        return _clipping(profile, low, high), f"{profile.used}; seen as {low:g} (black) to {high:g}"
+        return _clipping(profile, low, high), f"{profile.used}; seen as {low:g} (black) to {high:g}{doubt}"
     slope = (profile.high - profile.low) / (trained.high - trained.low)
     start, sign = (profile.high, -1) if invert else (profile.low, 1)
     low = start - sign * trained.low * slope
     range_ = _clipping(profile, low, low + sign * slope)
     return range_, (
         f"{profile.used}, which is mapped to {trained.low:.2f} to {trained.high:.2f} of the range that the model was "
-        f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}"
+        f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}{doubt}"
     )
 
 
