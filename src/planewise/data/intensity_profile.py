@@ -101,11 +101,11 @@ def measure_intensities(volume: Volume, path: Path, memory: int | None = None) -
             least, most = min(least, float(slab.min())), max(most, float(slab.max()))
             first = -(planes.start - whole.start) * plane % step
             samples.append(slab.reshape(-1)[first::step].copy())  # else it would hold the slab
-        for z, y, x in tiles:
-            if not planes.start <= z < planes.stop:
-                continue
+        within = [place for place in tiles if planes.start <= place[0] < planes.stop]
+        for z in sorted({z for z, *_ in within}):
             signs = signs.with_slice(slab[z - planes.start])
-            if min(volume.shape[1:]) >= TILE:  # smaller volumes show too little
+        if min(volume.shape[1:]) >= TILE:  # smaller volumes show too little
+            for z, y, x in within:
                 of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
     if counted:
         values = np.flatnonzero(counts)

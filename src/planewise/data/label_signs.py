@@ -11,6 +11,7 @@ import numpy as np
 
 LEAST_EQUAL = 0.7  # of the neighbours along rows; objects 3 pixels wide have as many
 MOST_PIECES = 8.0  # of a value in a slice, on average: objects branch, and planes cut them several times
+LEAST_SIDE = 32  # pixels, of slices that are looked at: smaller ones have too few neighbours
 LEAST_PIXELS = 400  # of objects, in all slices that are looked at
 SAMPLE = 2**16  # pixels of a slice in which frequent values are looked for, of types with too many to count them all
 
@@ -44,6 +45,8 @@ class LabelSigns(NamedTuple):
 
 def signs_of(slice_: np.ndarray) -> LabelSigns:
     """Return the signs of one slice (H, W); pieces are counted only where neighbours are equal."""
+    if min(slice_.shape) < LEAST_SIDE:
+        return LabelSigns()
     if slice_.dtype.kind == "f" and not np.array_equal(slice_, np.rint(slice_)):
         return LabelSigns()
     left = ~np.isin(slice_, _most_frequent(slice_))[:, :-1]

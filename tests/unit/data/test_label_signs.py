@@ -53,6 +53,7 @@ IMAGES = {
     "whole numbers as floats": IMAGE.astype(np.float32),
     "floats": IMAGE / 255,
     "counts": np.random.default_rng(0).poisson(0.8, IMAGE.shape).astype(np.uint16),
+    "tiny": IDS[:, :30, :],
     "empty": np.zeros((3, 20, 20), np.uint8),
 }
 

@@ -263,5 +263,5 @@ def test_threads_are_shared_out(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads_of_each(2, "cpu") == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr("planewise.inference.worker.machine_cores", lambda: 8)
+    monkeypatch.setattr("planewise.volumes.machine.machine_cores", lambda: 8)
     assert (threads_of_each(2, "cpu"), threads_of_each(20, "cpu"), threads_of_each(2, "cuda")) == (4, 1, 1)

@@ -183,7 +183,9 @@ def test_weights_beside_a_yaml_are_those_that_it_says(tmp_path):
         locate_weights(model, tmp_path / "m.yaml")
 
 
-@pytest.mark.parametrize("name", ["MitoNet_v1", "MitoNet_v1.yaml", "configs/MitoNet_v1_mini.yaml", "MitoNet_small"])
+@pytest.mark.parametrize(
+    "name", ["MitoNet_v1", "MitoNet_v1.yaml", "MitoNet_v1.yml", "configs/MitoNet_v1_mini.yaml", "MitoNet_small"]
+)
 def test_shipped_configs_are_found_by_name_and_valid(name, capsys):
     model = read_model_file(find_model_file(name))
     assert f"{name}: taken as the model of that name shipped with planewise" in capsys.readouterr().err
