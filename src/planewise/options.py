@@ -69,7 +69,7 @@ def as_folder(path: Path) -> Path:
 
 def given_twice(paths: Sequence[Path]) -> Path | None:
     """Return the first of ``paths`` that leads where an earlier one does, by whatever spelling; None if none does."""
-    places = [path.resolve() for path in paths]
+    places = [os.path.realpath(path) for path in paths]  # also of links that lead to themselves
     return next((path for number, path in enumerate(paths) if places[number] in places[:number]), None)
 
 

@@ -23,7 +23,7 @@ LINE_SECONDS = 10.0  # between the lines that replace a bar
 ON_TERMINAL = "PLANEWISE_ON_TERMINAL"  # environment variable, so that started processes print as this one does
 WARNING = "WARNING: "  # prefix of important messages
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)  # ":name:" may be part of a path
 log = logging.getLogger("planewise")
 log.addHandler(logging.NullHandler())  # without a handler, Python prints warnings
 

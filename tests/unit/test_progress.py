@@ -122,3 +122,8 @@ def test_a_line_is_said_once(capfd):
     say_once("a")
     say_once("a")
     assert capfd.readouterr().err == "a\n"
+
+
+def test_a_message_is_printed_as_it_is(capsys):
+    say("a:smile:b.tif [red]c[/red]: 2 of 3")
+    assert capsys.readouterr().err == "a:smile:b.tif [red]c[/red]: 2 of 3\n"

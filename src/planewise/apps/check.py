@@ -6,9 +6,10 @@ from pathlib import Path
 from planewise.apps.check_model import BATCH, ModelToCheck
 from planewise.apps.check_options import Check
 from planewise.apps.check_result import Checked, as_json, print_checked, written_by_check
-from planewise.data.case import cases_in, channel_within, predictions_beside, refuse_missing
+from planewise.data.case import channel_within, predictions_beside, refuse_missing
 from planewise.data.check import CheckedCase, CheckedImage, check_cases, check_image, impossible_size
 from planewise.data.classes import IGNORE
+from planewise.data.input_images import cases_in
 from planewise.data.leaks import shared_voxels
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
 from planewise.data.nnunet_check import missing_sidecars, nnunet_problems

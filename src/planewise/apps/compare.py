@@ -68,7 +68,7 @@ def compare_methods(options: Compare) -> int:
         return report_problems(problems)
     with derived.making() as made:
         report = write_report(comparison, album, options.output)
-        made |= {"problems": len(problems), "notes": say_notes(comparison)}
+        made |= {"problems": len(problems), "notes": [*say_notes(comparison), *_say_unused(comparison)]}
     for ranking in rankings(report.standings):
         _print_ranking(ranking)
     say(f"Tolerance of surface Dice: {tolerance_text(comparison)}")
@@ -167,6 +167,18 @@ def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:
                 raise PlanewiseError(f"--tolerance_{unit} {name}={distance:g}: no such class; there are {classes}")
             by_class[unit, name] = distance
     return Tolerance(by_unit, by_class)
+
+
+def _say_unused(comparison: Comparison) -> list[str]:
+    """Warn of tolerances in units that no case is measured in, and return the warnings."""
+    given = {*comparison.tolerance.by_unit, *(unit for unit, _ in comparison.tolerance.by_class)}
+    notes = [
+        f"--tolerance_{UNITS[unit]} changes nothing: no case has distances in {UNITS[unit]}"
+        for unit in sorted(given - {result.unit for result in comparison.results})
+    ]
+    for note in notes:
+        say(f"WARNING: {note}")
+    return notes
 
 
 def _not_delivered(comparison: Comparison) -> list[Problem]:

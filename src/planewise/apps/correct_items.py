@@ -11,7 +11,8 @@ from planewise.audit.plan import PLAN, Plan, read_plan
 from planewise.correction.doubts import doubtful_items, doubts, planes_of
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
-from planewise.data.case import case_name, cases_in, group_by_case, is_volume, label_volumes_at, plane_of
+from planewise.data.case import case_name, group_by_case, is_volume, label_volumes_at, plane_of
+from planewise.data.input_images import cases_in
 from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError

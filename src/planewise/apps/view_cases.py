@@ -6,7 +6,6 @@ from pathlib import Path
 from planewise.apps.view_options import View
 from planewise.data.case import (
     case_name,
-    cases_in,
     file_of_case,
     group_by_case,
     is_volume,
@@ -15,6 +14,7 @@ from planewise.data.case import (
     predictions_beside,
 )
 from planewise.data.image_sequences import is_sequence_folder
+from planewise.data.input_images import cases_in
 from planewise.data.manifest import manifest_of
 from planewise.data.source_image import PREPARED, source_image
 from planewise.errors import PlanewiseError

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each, say_passed_over
+from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each
 from planewise.data.classes import LabelDefinition, read_labels_of
+from planewise.data.input_images import say_passed_over
 from planewise.data.painted_slices import PAINTED, is_painted, painted_slices
 from planewise.data.space import laid_on
 from planewise.errors import DatasetError, PlanewiseError, Problem

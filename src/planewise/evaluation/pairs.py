@@ -225,7 +225,7 @@ def _refuse_predicted(files: list[Path], made_by: dict[Path, str], truths: Path)
 def _refuse_truth_itself(pairs: list[Pair], predictions: Path, truths: Path) -> None:
     """Raise PlanewiseError if each prediction is the file of its truth, by whatever path: one folder given twice."""
     files = [(pair.prediction, pair.truth) for pair in pairs if pair.prediction and pair.truth]
-    if files and all(prediction.samefile(truth) for prediction, truth in files):
+    if files and all(first.exists() and second.exists() and first.samefile(second) for first, second in files):
         raise PlanewiseError(
             f"{predictions}: is the truth itself, {truths}, whose scores against itself say nothing about a method: "
             "give the folder with the predictions first and the truth second"

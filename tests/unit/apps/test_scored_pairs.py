@@ -376,3 +376,28 @@ def test_a_renamed_folder_of_predictions_is_not_said_to_have_files_that_cannot_b
     said = capsys.readouterr().err
     assert f"the methods in {dataset.name}; the prediction of c, d, by another path" in said
     assert "cannot be used" not in said
+
+
+@pytest.mark.parametrize("broken", ["nowhere", "d.nii.gz"], ids=["nowhere", "to itself"])
+def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(dataset, capsys, broken):
+    for folder in ("imagesTs_p", "instancesTs"):
+        for name in ("d.nii.gz", "e.nii.gz"):  # of e there is no prediction, or no truth
+            (dataset / folder / name).unlink(missing_ok=True)
+    (dataset / "imagesTs_p" / "d.nii.gz").symlink_to(dataset / "imagesTs_p" / broken)
+    (dataset / "instancesTs" / "e.nii.gz").symlink_to(dataset / "instancesTs" / broken.replace("d", "e"))
+    for command in (("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), ("compare", "{}")):
+        assert scored(command, dataset) == 1
+        said = " ".join(capsys.readouterr().out.split())
+        assert "no such file" in said
+        assert f"{dataset}/imagesTs_p/d.nii.gz" in said
+        assert f"{dataset}/instancesTs/e.nii.gz" in said
+        shutil.rmtree(dataset / "scores")
+
+
+def test_a_tolerance_in_a_unit_of_no_case_is_said_to_change_nothing(dataset, capsys):
+    command = ("compare", "{}", "--tolerance_nm", "5", "--tolerance_mm", "3")
+    for _ in range(2):  # also where it is done already
+        assert scored(command, dataset) == 0
+        said = capsys.readouterr().err
+        assert "WARNING: --tolerance_nm changes nothing: no case has distances in nm" in said
+        assert "--tolerance_mm changes" not in said

@@ -7,7 +7,6 @@ import tifffile
 
 from planewise.data.case import (
     case_name,
-    cases_in,
     channel_number,
     channel_within,
     file_of_case,
@@ -17,8 +16,8 @@ from planewise.data.case import (
     label_volumes_at,
     numbered_cases,
     one_file_each,
-    refuse_names_of_planes,
 )
+from planewise.data.input_images import cases_in
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
 
@@ -101,16 +100,6 @@ def test_a_lone_number_is_part_of_the_name_and_it_is_said(tmp_path, capsys):
     assert list(cases_in(tmp_path / "PAT_0007.tif", channel=7)[0]) == ["PAT"]
 
 
-def test_one_image_beside_others_of_its_name_and_another_number_is_refused_as_its_folder_is(tmp_path):
-    write(tmp_path, ["PAT_0000.tif", "PAT_0001.tif", "b_0003.tif", "b_0004.tif"], (4, 6, 7))
-    for name, case in (("PAT_0000.tif", "PAT"), ("PAT_0001.tif", "PAT"), ("b_0003.tif", "b")):
-        images, problems = cases_in(tmp_path / name)
-        assert images == {}
-        assert f"several files for one case, {case}:" in problems[0].what
-        assert cases_in(tmp_path / name, channel=int(name[-5])) == ({case: tmp_path / name}, [])
-    assert "is of channel 0, not of --channel 1" in cases_in(tmp_path / "PAT_0000.tif", channel=1)[1][0].what
-
-
 def test_dataset_json_names_the_channels(tmp_path, capsys):
     folder = write(tmp_path / "imagesTs", ["a_0001.tif", "b_0002.tif", "b_0003.tif"], (4, 6, 7))
     (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "EM", "1": "ER"}}')
@@ -145,14 +134,6 @@ def test_a_file_without_number_beside_one_of_the_channel_is_not_dropped(tmp_path
     assert problem.what == "several files for one case, a: a.tif, a_0001.tif; keep one, or rename the others"
 
 
-def test_an_image_given_in_another_spelling_than_its_folders(tmp_path, monkeypatch):
-    composed, decomposed = (tmp_path / f"{unicodedata.normalize(form, 'Ö')}_0001.tif" for form in ("NFC", "NFD"))
-    write(tmp_path, [composed.name], (4, 6, 7))
-    decomposed.hardlink_to(composed)
-    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([decomposed]))  # as a Mac lists it
-    assert cases_in(composed) == ({"Ö_0001": composed}, [])
-
-
 def test_a_number_is_no_channel_where_the_image_has_that_channel_within(tmp_path):
     path = tmp_path / "cell_0001.ome.tif"
     tifffile.imwrite(path, np.zeros((4, 5, 6, 7), np.uint8), metadata={"axes": "CZYX"})
@@ -185,14 +166,6 @@ def test_a_channel_chooses_between_files_or_within_one(tmp_path):
     assert channel_within(Path("a.tif"), None) is None
 
 
-def test_a_case_with_the_name_of_a_plane_of_another():
-    cases = {name: Path(f"{name}_0000.tif") for name in ("a", "a_xy", "b_xz", "c")}
-    left, problems = refuse_names_of_planes(cases)
-    assert list(left) == ["b_xz", "c"]
-    assert [problem.where for problem in problems] == ["a_0000.tif", "a_xy_0000.tif"]
-    assert all("would both be called a_xy" in problem.what for problem in problems)
-
-
 def test_the_file_of_a_case(tmp_path):
     write(tmp_path, ["a_pred.tif", "P_0001.tif", "P_0002.tif", "b.tif", "b_0000.tif"])
     assert file_of_case("a", tmp_path, "truth").name == "a_pred.tif"
@@ -217,122 +190,6 @@ def test_images_beside_their_truth(tmp_path):
 
 
 # ---- sequences
-
-SLICES = [f"slice_{z:04d}.tif" for z in range(5)]
-
-
-def test_a_folder_of_slices_is_one_volume_and_it_is_said(tmp_path, capsys):
-    write(tmp_path / "brain", SLICES)
-    assert cases_in(tmp_path / "brain", sequence="auto") == ({"brain": tmp_path / "brain"}, [])
-    assert "its 5 images are the slices of one volume, case brain; --sequence no" in capsys.readouterr().err
-
-
-def test_its_name_is_what_the_slices_say(tmp_path):
-    names = {
-        "mouse-3_z": "mouse-3",
-        "brain": "brain",
-        "x 2_Slice_": "x 2",
-        "m_0000_": "m",
-        "IMG-": "folder",
-        "": "folder",
-    }
-    for number, (prefix, name) in enumerate(names.items()):
-        folder = write(tmp_path / str(number) / "folder", [f"{prefix}{z:03d}.tif" for z in range(1, 4)])
-        assert list(cases_in(folder, sequence="auto")[0]) == [name]
-
-
-def test_each_folder_of_slices_is_a_case(tmp_path, capsys):
-    for folder in ("a_0000", "b"):
-        write(tmp_path / folder, SLICES)
-    write(tmp_path / "doubtful", SLICES[:2])
-    write(tmp_path / "volumes", ["v1.tif", "v2.tif", "v3.tif"], (4, 6, 7))
-    write(tmp_path, ["c.tif"], (4, 6, 7))
-    cases, problems = cases_in(tmp_path, sequence="auto")
-    assert {case: path.name for case, path in cases.items()} == {"a": "a_0000", "b": "b", "c": "c.tif"}
-    assert [problem.where for problem in problems] == [str(tmp_path / "doubtful")]
-    assert "--sequence" in problems[0].what
-    assert list(cases_in(tmp_path)[0]) == ["c"]
-
-
-@pytest.mark.parametrize(
-    ("names", "doubt"),
-    [
-        (SLICES[:2], "there are only 2.*say --sequence yes or --sequence no"),
-        (["c1_0000.tif", "c2_0000.tif", "c3_0000.tif"], "as nnU-Net's images do.*say --sequence yes or"),
-        ([*SLICES, "overview.tif"], r"differ in more than numbers.*: move overview\.tif to another folder"),
-        ([*SLICES, *(f"b_{z}.tif" for z in range(4))], r"move b_0\.tif, b_1\.tif, b_2\.tif and 1 more to"),
-        (["a1_z1.tif", "a2_z2.tif", "a3_z3.tif"], "differ in 2 numbers.*number them in one place, or"),
-        ([*SLICES, "notes.mrc"], r"notes\.mrc lies beside them.*move notes\.mrc to another folder, or say"),
-    ],
-)
-def test_what_may_be_one_volume_or_several_is_refused_with_what_settles_it(tmp_path, names, doubt):
-    write(tmp_path, names)
-    with pytest.raises(PlanewiseError, match=doubt) as refused:
-        cases_in(tmp_path, sequence="auto")
-    if "--sequence yes" in str(refused.value):
-        assert cases_in(tmp_path, sequence="yes")[1] == []
-
-
-def test_an_image_that_is_no_slice_is_named(tmp_path):
-    write(tmp_path, [*SLICES, "overview.tif"])
-    with pytest.raises(PlanewiseError, match=r"^--sequence yes: .* overview\.tif too, which is not named as its 5"):
-        cases_in(tmp_path, sequence="yes")
-    write(tmp_path, ["a_1.tif"])
-    with pytest.raises(PlanewiseError, match=r"holds a_1\.tif, overview\.tif too, which are not named as"):
-        cases_in(tmp_path, sequence="yes")
-
-
-def test_files_that_are_not_read_are_said(tmp_path, capsys):
-    write(tmp_path / "in", ["a.tif", "a.json", "a.csv", ".b.npy", "README"], (4, 6, 7))
-    cases_in(tmp_path / "in")
-    assert capsys.readouterr().err == ""
-    write(tmp_path / "in", ["b.npy"])
-    cases_in(tmp_path / "in")
-    assert "b.npy is passed over: its format is not read" in capsys.readouterr().err
-    for name in ("c.czi", "d.dm3", "e.ims"):
-        (tmp_path / "in" / name).touch()
-    cases_in(tmp_path / "in")
-    assert "b.npy, c.czi, d.dm3 ... (4 files) are passed over" in capsys.readouterr().err
-    write(tmp_path / "stack", [*SLICES, *(f"slice_{z:04d}.png" for z in range(5))])
-    cases_in(tmp_path / "stack", sequence="auto")
-    assert "(5 files) are passed over, each: a picture of the volume with its name" in capsys.readouterr().err
-
-
-def test_the_data_of_a_header_is_not_passed_over(tmp_path, capsys):
-    for name in ("a.mhd", "a.raw", "b.raw"):
-        (tmp_path / name).touch()
-    cases_in(tmp_path)
-    assert "b.raw is passed over" in capsys.readouterr().err
-
-
-def test_a_missing_slice_is_named(tmp_path):
-    write(tmp_path, [*SLICES[:2], *SLICES[3:]])
-    with pytest.raises(PlanewiseError, match=r"number 2 is missing.*; or say --sequence no"):
-        cases_in(tmp_path, sequence="auto")
-
-
-def test_the_option_says_which(tmp_path, capsys):
-    write(tmp_path / "two", SLICES[:2])
-    assert cases_in(tmp_path / "two", sequence="yes") == ({"two": tmp_path / "two"}, [])
-    assert "2 images are the slices of one volume" in capsys.readouterr().err
-    cases, problems = cases_in(tmp_path / "two", sequence="no")
-    assert cases == {}
-    assert "slices of one volume belong in a separate folder" in problems[0].what
-    write(tmp_path / "none", [])
-    with pytest.raises(PlanewiseError, match=r"--sequence yes: .* holds no images"):
-        cases_in(tmp_path / "none", sequence="yes")
-    write(tmp_path / "mixed", [*SLICES, "other.mrc"])
-    with pytest.raises(PlanewiseError, match=r"also holds other\.mrc"):
-        cases_in(tmp_path / "mixed", sequence="yes")
-
-
-def test_volumes_and_images_without_numbers_are_cases_of_their_own(tmp_path):
-    write(tmp_path / "flat", ["left.tif", "right.tif"])
-    assert list(cases_in(tmp_path / "flat", sequence="auto")[0]) == ["left", "right"]
-    write(tmp_path / "solid", ["v1.tif", "v2.tif", "v3.tif"], (4, 6, 7))
-    assert list(cases_in(tmp_path / "solid", sequence="auto")[0]) == ["v1", "v2", "v3"]
-    with pytest.raises(PlanewiseError, match="no such file"):
-        cases_in(tmp_path / "gone")
 
 
 def test_a_path_is_a_volume_or_a_folder_of_them(tmp_path):

@@ -177,6 +177,14 @@ def test_the_unit_of_a_sidecar_is_that_of_the_file_where_the_numbers_agree(tmp_p
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("unit", ["milimetre", 3])
+def test_a_unit_that_is_not_known_is_refused(tmp_path, unit):
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "dataset.json").write_text(json.dumps({"spacing_unit": unit}))
+    with pytest.raises(PlanewiseError, match=rf"dataset\.json: its unit is '{unit}', which is not known"):
+        with_sidecar(tmp_path / "imagesTr", [5, 2, 2])
+
+
 def test_a_bad_sidecar_is_named(tmp_path):
     tifffile.imwrite(tmp_path / "case_0000.tiff", coded())
     (tmp_path / "case.json").write_text(json.dumps({"spacing": [40, 8]}))

@@ -4,7 +4,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from planewise.data.case import case_name, cases_in, channel_number, image_alone
+from planewise.data.case import case_name, channel_number
+from planewise.data.input_images import cases_in, image_alone
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.report.tables import print_table

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from planewise.apps.ild.cohort import choose_series, is_lung_kernel
-from planewise.data.case import cases_in
+from planewise.data.input_images import cases_in
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.serial.comparability import Scan

@@ -22,7 +22,8 @@ from planewise.correction.doubts import doubtful_items, doubts, planes_of
 from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
 from planewise.correction.worklist import Item
-from planewise.data.case import cases_in, channel_within
+from planewise.data.case import channel_within
+from planewise.data.input_images import cases_in
 from planewise.data.manifest import Manifest
 from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError

@@ -7,7 +7,6 @@ from pathlib import Path
 from planewise.apps.mito.label_options import MitoMeasure
 from planewise.data.case import (
     case_name,
-    cases_in,
     file_of_case,
     images_beside,
     is_volume,
@@ -16,6 +15,7 @@ from planewise.data.case import (
     plane_of,
 )
 from planewise.data.classes import DATASET_FILE, holds_instances, ignore_label_within, labels_above
+from planewise.data.input_images import cases_in
 from planewise.data.object_tables import table_of_objects
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.class_contacts import key_of

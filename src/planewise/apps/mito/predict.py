@@ -11,7 +11,7 @@ from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import remove_work, segment_out_of_core
 from planewise.apps.mito.predict_settings import UNSAID, decisive, derived, settled
 from planewise.apps.mito.store import predict_store
-from planewise.data.case import cases_in, refuse_names_of_planes
+from planewise.data.input_images import cases_in, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision

@@ -4,7 +4,8 @@ from planewise.apps.mito.case import VolumeToPredict, say_notes, write_class_nam
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import Unfinished, remove_work, segment_out_of_core
 from planewise.apps.mito.predict_settings import UNSAID, decisive, derived, settled
-from planewise.data.case import case_name, cases_in, is_volume
+from planewise.data.case import case_name, is_volume
+from planewise.data.input_images import cases_in
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run
 from planewise.device import choose_device, choose_precision

@@ -12,8 +12,9 @@ from planewise.apps.mito.case import Results
 from planewise.apps.mito.options import MitoPredict, MitoSuggest
 from planewise.apps.mito.predict import predict_cases
 from planewise.correction.worklist import COLUMNS as WORKLIST
-from planewise.data.case import Case, cases_in, channel_within, file_of_case
+from planewise.data.case import Case, channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, read_labels_of
+from planewise.data.input_images import cases_in
 from planewise.data.painted_slices import AXES, PAINTED, painted_slices
 from planewise.data.panoptic import IGNORED
 from planewise.data.space import labels_on

@@ -13,7 +13,7 @@ from planewise.apps.mito.test_cases import evaluate_test_cases
 from planewise.apps.mito.train_options import MitoTrain
 from planewise.apps.mito.training_plan import TrainingPlan, plan_training
 from planewise.correction.corrected import SCORE_BEFORE, keep_score_before, say_gain
-from planewise.data.case import cases_in
+from planewise.data.input_images import cases_in
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.data.panoptic import PanopticClasses

@@ -10,7 +10,7 @@ from planewise.progress import say_once
 from planewise.volumes.channel_numbers import is_channel
 from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.json_files import read_json
-from planewise.volumes.units import PIXEL, convert, read_spacing
+from planewise.volumes.units import PIXEL, convert, read_spacing, refuse_unknown
 from planewise.volumes.volume import Spacing, Volume
 
 USUAL_UNIT = "nm"  # of spacings whose unit no dataset.json states
@@ -23,7 +23,7 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
     Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder. Without one, it is that of the
     volume's file, if this gives the same numbers, else nanometres are assumed, which is printed: nnU-Net's sidecars
     have no unit. As in nnU-Net, the sidecar takes precedence over the volume's file; a difference between the two is
-    printed.
+    printed. Raises PlanewiseError for a ``spacing_unit`` that is not known, and for a sidecar that cannot be read.
     """
     for sidecar in sidecars(path):
         if sidecar.is_file():
@@ -32,6 +32,7 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
                 return volume
             _say_assumed(path, sidecar)
             stated = dataset_unit(path)
+            refuse_unknown(_dataset_file(path), [stated])
             spacing, unit = read_spacing(sidecar, list(content), [stated or USUAL_UNIT] * 3)
             placed = replace(volume, spacing=spacing, unit=unit, has_z_spacing=True)
             in_its_unit = replace(placed, unit=volume.unit)
