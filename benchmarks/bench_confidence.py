@@ -18,6 +18,7 @@ from machine import WORDS, describe
 from planewise.inference.confidence import calibrate, write_objects
 from planewise.inference.votes import ObjectVotes
 from planewise.report.figures import new_figure
+from planewise.report.plots import METHOD_COLOURS
 from planewise.training.assembled import IOU
 from planewise.training.calibration import best_ious
 from planewise.volumes.files import volumes_in
@@ -72,17 +73,20 @@ def draw(path: Path, runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Draw risk against coverage, a line for each run, and the calibration of all runs together."""
     figure = new_figure(8.0, 3.4)
     left, right = figure.subplots(1, 2)
-    for name, (certain, correct) in runs.items():
-        left.plot(*risk_coverage(certain, correct), label=name, linewidth=1.2, drawstyle="steps-post")
+    for place, (name, (certain, correct)) in enumerate(runs.items()):
+        width = 1.2 + 1.6 * (len(runs) - 1 - place)  # so that lines under others show
+        colour = METHOD_COLOURS[place % len(METHOD_COLOURS)]
+        left.plot(*risk_coverage(certain, correct), color=colour, label=name, linewidth=width, drawstyle="steps-post")
     left.set(xlabel="share of the objects that are kept, most certain first", ylabel="share of these that is wrong")
-    left.set(xlim=(0, 1), ylim=(-0.02, None))
+    left.set(xlim=(0, 1.01))
+    left.set_ylim(bottom=0)
     left.legend(frameon=False, fontsize=8)
     means, shares, counts = zip(*calibration_bins(*(np.concatenate(parts) for parts in zip(*runs.values()))))
     right.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     right.scatter(means, shares, s=[12 + 4 * count for count in counts])
     for mean, share, count in zip(means, shares, counts):
-        right.annotate(f"{count}", (mean, share), textcoords="offset points", xytext=(8, -10), fontsize=8)
-    right.set(xlabel="confidence", ylabel="share that is right", xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
+        right.annotate(f"{count}", (mean, share), textcoords="offset points", xytext=(0, -18), ha="center", fontsize=8)
+    right.set(xlabel="confidence", ylabel="share that is right", xlim=(-0.1, 1.1), ylim=(-0.1, 1.1))
     figure.savefig(path, dpi=120)
 
 

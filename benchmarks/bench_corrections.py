@@ -316,7 +316,7 @@ def draw(curves: dict[str, Curves], figure: Path) -> None:
     fig, panels = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.8 * rows), layout="constrained", squeeze=False)
     for axes, (title, made) in zip(panels.flat, curves.items()):
         longest = max(len(scores) for several in made.values() for scores in several)
-        for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#3a7d44", "#777777")):
+        for (name, several), colour in zip(made.items(), ("#D55E00", "#0072B2", "#000000", "#777777")):
             padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
             if len(several) == 1:
                 dashes = "--" if name == "knowing the truth" else "-"  # so that a line under it shows

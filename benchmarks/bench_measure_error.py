@@ -125,7 +125,7 @@ def draw(errors: dict[str, dict[float, list[float]]]) -> None:
         axes.axhspan(-3, 3, color="#EEEEEE")
         axes.axhline(0, color="black", linewidth=0.6)
         for colour, (thickness, values) in zip(COLOURS, by_thickness.items()):
-            axes.plot(RADII, np.multiply(values, 100), "o-", color=colour, markersize=3, label=f"slices {thickness:g}")
+            axes.plot(RADII, np.multiply(values, 100), "o-", color=colour, markersize=3, label=f"{thickness:g}")
         axes.set_title(name, fontsize=9, loc="left")
         axes.set(xscale="log", ylim=(-25, 25))
         axes.set_xticks(RADII, RADII)
@@ -134,7 +134,7 @@ def draw(errors: dict[str, dict[float, list[float]]]) -> None:
         axes.set_xlabel("radius, pixels")
     for axes in figure.axes[::3]:
         axes.set_ylabel("error, %")
-    figure.axes[0].legend(fontsize=7, frameon=False)
+    figure.axes[0].legend(title="slice thickness, pixels", fontsize=7, title_fontsize=7, frameon=False)
     figure.savefig(PICTURE)
 
 

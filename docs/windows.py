@@ -23,7 +23,7 @@ from planewise.apps.correct_options import Correct
 from planewise.apps.correct_window import CorrectionWidget
 from planewise.volumes.geometry import to_canonical
 
-SIZE = 1200, 770  # pixels
+SIZE = 1200, 850  # pixels
 BESIDE = 2  # pixels between a class and the box that is drawn around it
 WAIT = 3000  # milliseconds, for napari to draw
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -18,7 +18,9 @@ from typing import IO, Any, NoReturn, Self
 from planewise.errors import PlanewiseError
 
 SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
-WARNINGS = frozenset({signal.SIGUSR1, signal.SIGUSR2})  # sent by batch systems before a job's end, on request
+# Sent by batch systems before a job's end, on request; Windows has neither
+WARNINGS = frozenset(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
 EXIT_TERMINATED = 128 + signal.SIGTERM
 CALLED_BY_LLVM = {"_raw_object_cache_notify", "_raw_object_cache_getbuffer"}  # llvmlite's functions, for kernels
 FAR = 2**30  # the byte that Windows locks: others may read what lies before it
@@ -58,12 +60,19 @@ def _postponed(number: int, frame: FrameType | None) -> bool:
     """
     while frame is not None:
         if frame.f_code.co_name in CALLED_BY_LLVM:
-            again = threading.Timer(SOON, os.kill, (os.getpid(), number))
+            again = threading.Timer(SOON, _send, (number,))
             again.daemon = True
             again.start()
             return True
         frame = frame.f_back
     return False
+
+
+def _send(number: int) -> None:
+    if sys.platform == "win32":  # where os.kill would end the process
+        signal.raise_signal(number)
+    else:  # to the process: this thread may block the signal
+        os.kill(os.getpid(), number)
 
 
 @contextmanager
@@ -133,7 +142,13 @@ def stop_on_request() -> Iterator[StopRequest]:
 
 @contextmanager
 def shielded(signals: Collection[signal.Signals] = SIGNALS) -> Iterator[None]:
-    """Processes and threads that are started in here do not get the signals; this process gets them afterwards."""
+    """Processes and threads that are started in here do not get the signals; this process gets them afterwards.
+
+    On Windows, which cannot block signals, workers ignore Ctrl-C only once they have begun.
+    """
+    if not CAN_BLOCK:
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
     resource_tracker.ensure_running()  # multiprocessing's own process, whose start lets the others in again
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -180,7 +195,8 @@ def _begin(initialise: Callable[..., None] | None, arguments: tuple[Any, ...]) -
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _terminate)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if CAN_BLOCK:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if initialise is not None:
             initialise(*arguments)
     except Terminated:
@@ -201,7 +217,7 @@ def _wait_and_end(parent: Any) -> None:
 
 def end_by_parent_alone() -> None:
     """Let SIGTERM end this process if its parent sent it, but not if a batch system sent it to all processes."""
-    if hasattr(signal, "sigwaitinfo"):  # missing on macOS
+    if hasattr(signal, "sigwaitinfo"):  # missing on macOS and Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_by_parent, daemon=True).start()
 
@@ -247,31 +263,38 @@ if hasattr(os, "register_at_fork"):  # missing on Windows, where nothing forks
 
 @contextmanager
 def alone(lock: Path, taken: str) -> Iterator[None]:
-    """Hold the file ``lock``, made if needed, in here; the system lets it go when this process ends in any way.
+    """Hold the file ``lock``, made if needed, in here, and remove it; the system lets it go however this process ends.
 
-    Whoever removes it must do so in here. Raises PlanewiseError with ``taken`` and the process that holds it.
+    Raises PlanewiseError with ``taken`` and the process that holds it.
     """
-    with _opened(lock, taken) as file:
+    file = _opened(lock, taken)
+    try:
         file.seek(0)
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         _held.add(file.fileno())
-        try:
-            yield
-        finally:
-            _held.discard(file.fileno())
+        yield
+    finally:
+        _held.discard(file.fileno())
+        if sys.platform == "win32":  # removes no file that is open, here or in a process that opened it since
+            file.close()
+        with suppress(OSError):
+            lock.unlink()
+        file.close()
 
 
 def _opened(lock: Path, taken: str) -> IO[str]:
     while True:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a+")
-        if not _lock(file):
+        file = lock.open("a+", encoding="utf-8")
+        if not take_lock(file.fileno()):
             file.seek(0)
             holder = file.read().strip()
             file.close()
             raise PlanewiseError(f"{taken} ({holder})")
+        if sys.platform == "win32":  # where nobody can have removed it
+            return file
         try:
             if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                 return file
@@ -280,18 +303,22 @@ def _opened(lock: Path, taken: str) -> IO[str]:
         file.close()  # the one that held it has removed it in between
 
 
-def _lock(file: IO[str]) -> bool:
-    """Lock an open file, unless another process has; return whether this one holds it now."""
+def take_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed, unless another process has; return whether this one holds it now."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            file.seek(FAR)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            place = os.lseek(descriptor, 0, os.SEEK_CUR)
+            os.lseek(descriptor, FAR, os.SEEK_SET)
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            finally:
+                os.lseek(descriptor, place, os.SEEK_SET)
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     return True

@@ -261,7 +261,8 @@ def mark_done(folder: Path, plan: Plan, done: dict[str, str]) -> None:
     marked = {name: row | ({"done": done[name]} if name in done else {}) for name, row in rows.items()}
     if marked == rows:
         return
-    columns, separator = list(dict.fromkeys(c for row in marked.values() for c in row)), separator_of(path.read_text())
+    columns = list(dict.fromkeys(c for row in marked.values() for c in row))
+    separator = separator_of(path.read_text("utf-8-sig"))
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, delimiter=separator)
         writer.writeheader()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.errors import PlanewiseError
+from planewise.processes import take_lock
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 
@@ -157,7 +158,8 @@ class Journal:
         except OSError as error:
             raise PlanewiseError(f"{path}: cannot be written to ({error.strerror}), as corrections must be") from error
         try:
-            _lock(file, path)
+            if not take_lock(file.fileno()):
+                raise PlanewiseError(f"{path}: another process corrects this volume now; end that one first")
             content = file.read()
             whole = content[: content.rfind(b"\n") + 1]
             if rest := content[len(whole) :]:
@@ -238,14 +240,3 @@ def as_box(sides: Any) -> Box:
     """Return three pairs of numbers, read from JSON, as a box."""
     (a, b), (c, d), (e, f) = sides
     return (int(a), int(b)), (int(c), int(d)), (int(e), int(f))
-
-
-def _lock(file: FileIO, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise PlanewiseError(f"{path}: another process corrects this volume now; end that one first") from error

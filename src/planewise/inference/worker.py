@@ -5,10 +5,12 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from getpass import getuser
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
+from planewise.processes import take_lock
 from planewise.volumes.machine import cores_of_each
 
 
@@ -102,17 +104,14 @@ def take_gpu(ids: list[str], folder: Path | None = None) -> TakenGpu:
     Workers coordinate by locks on files in ``folder`` (default: a folder of this user in the system's temporary
     folder); locks end with their process, however it ends. So workers need not be started together.
     """
-    import fcntl  # which not every system has
-
-    folder = folder or Path(tempfile.gettempdir()) / f"planewise-gpus-{os.getuid()}"
+    if folder is None:
+        user = str(os.getuid()) if hasattr(os, "getuid") else getuser()  # Windows numbers no users
+        folder = Path(tempfile.gettempdir()) / f"planewise-gpus-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for turn in count():
         for place, name in enumerate(ids):
             lock = os.open(folder / f"{name}.{turn}", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-            else:
+            if take_lock(lock):
                 return TakenGpu(f"cuda:{place}", turn > 0, lock)
+            os.close(lock)
     raise AssertionError("unreachable")

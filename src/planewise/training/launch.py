@@ -74,10 +74,8 @@ def training_alone(folder: Path, name: str, option: str, num_nodes: int = 1) -> 
                     reason = f"{folder}: cannot be written ({error.strerror}); give another folder"
                     raise PlanewiseError(reason) from error
                 say(f"{folder}: its file system has no locks, so nothing keeps another training of {name} out of it")
-            try:
-                yield
-            finally:
                 lock.unlink(missing_ok=True)
+            yield
     finally:
         with suppress(OSError):  # what is not empty stays
             for place in new:

@@ -41,7 +41,7 @@ PROCESSES = min(2, machine_cores())  # default number of processes that prepare 
 def _limits(root: Path, membership: Path) -> list[int]:
     """Return the memory limits of a process's control groups: for version 2 also those of all groups above."""
     limits = []
-    for line in membership.read_text().splitlines() if membership.is_file() else []:
+    for line in membership.read_text("utf-8").splitlines() if membership.is_file() else []:
         number, controllers, group = line.split(":", 2)
         if number == "0":
             inner = root / group.lstrip("/")
@@ -50,6 +50,6 @@ def _limits(root: Path, membership: Path) -> list[int]:
             files = [root / "memory" / part / "memory.limit_in_bytes" for part in (group.lstrip("/"), "")]
         else:
             continue
-        contents = (file.read_text().strip() for file in files if file.is_file())
+        contents = (file.read_text("utf-8").strip() for file in files if file.is_file())
         limits += [int(text) for text in contents if text.isdigit()]  # "max" is none
     return limits

@@ -129,7 +129,7 @@ def _write_tables(job: Job, case: VolumeToPredict, results: Results, name: str) 
 
 def remove_work(results: Results) -> None:
     """Remove the work folder of finished results, if there is one and no other run uses it by now."""
-    if (results.work / LOCK).exists():
+    if is_begun(results.work) or (results.work / LOCK).exists():  # a killed run may have left the lock alone
         with suppress(PlanewiseError), _alone(results.work, results.final):
             clear_work(results.work)
 
@@ -225,13 +225,13 @@ def _deliver(job: Job, volume: Volume, results: Results, name: str) -> None:
 @contextmanager
 def _alone(work: Path, output: Path) -> Iterator[None]:
     """Lock the work folder. Raises PlanewiseError if another run holds it, or if it cannot be written."""
-    with ExitStack() as closing:
-        try:
-            closing.enter_context(alone(work / LOCK, f"--output {output}: is in use by another run"))
-        except OSError as error:
-            raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
-        try:
+    try:
+        with ExitStack() as closing:
+            try:
+                closing.enter_context(alone(work / LOCK, f"--output {output}: is in use by another run"))
+            except OSError as error:
+                raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
             yield
-        finally:
-            if [item.name for item in work.glob("*")] == [LOCK]:  # the run was refused at its start, or all is done
-                shutil.rmtree(work)
+    finally:
+        with suppress(OSError):  # not empty, unless the run was refused at its start, or all is done
+            work.rmdir()

@@ -41,7 +41,7 @@ def _open_n5(path: Path, channel: int | None) -> Volume:
     datasets = {}
     for file in sorted(path.rglob("attributes.json")):
         attributes = json.loads(file.read_text("utf-8"))
-        name = str(file.parent.relative_to(path))
+        name = file.parent.relative_to(path).as_posix()
         if len(attributes.get("dimensions", ())) == 3 and not COARSER.fullmatch(file.parent.name):
             datasets[name] = attributes
     name = only_volume(path, list(datasets))
