@@ -4,7 +4,8 @@ Each WORK is a folder of planewise ild run on chest phantoms, such as planewise 
 scores of its model are calibrated on the patients that its training held out, as ild train does. Then the model
 predicts phantoms that were in no training, diseased and healthy ones, as they are and as another scanner would show
 them. The same is done after a calibration on ten additional phantoms, to show the gain from more held-out patients.
-Without WORK one is made in seconds, whose numbers mean nothing.
+Probabilities are given by the raw score, by the fitted curves, and by those curves alone that the training keeps. The
+last table is the mean over classes and WORKs. Without WORK one is made in seconds, whose numbers mean nothing.
 
     python benchmarks/bench_presence.py [--tiny] [WORK ...]
 """
@@ -30,9 +31,10 @@ from planewise.inference.automatic import Place, find_in_slices
 from planewise.inference.encoder import Encoder
 from planewise.inference.novelty import novelty_of
 from planewise.inference.propagation import PropagationOptions
+from planewise.models.reliability import ClassReliability, presence_curve
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import load_sam2
-from planewise.training.trust import reliability_on, seen_in
+from planewise.training.trust import answers_on, reliability_on, seen_in
 from planewise.volumes.volume import Volume
 
 SHAPE = (10, 64, 64) if TINY or not WORDS else (24, 128, 128)
@@ -41,6 +43,7 @@ FIRST_SEED = 900_000  # higher than the seeds of all demos
 BINS = 10
 LUNG = WINDOWS["lung"]
 CLASSES = (1, 2, 3)
+KINDS = ("raw", "curves", "kept", "curves of 10", "kept of 10")
 Scan = tuple[np.ndarray, tuple[float, float]]  # HU (z, y, x), and the window that is applied
 
 
@@ -78,7 +81,7 @@ def patient_of(hu: np.ndarray, lungs: np.ndarray, window: tuple[float, float], t
 def further_phantoms(folder: Path) -> list[Path]:
     """Return phantoms prepared in ``folder`` that are neither trained on nor examined."""
     paths = []
-    for number in range(2 if TINY or not WORDS else 10):
+    for number in range(3 if TINY or not WORDS else 10):
         hu, labels = chest_phantom(SHAPE, FIRST_SEED + 1000 + number, CLASSES)
         patient = patient_of(hu, find_lungs(hu, CHEST_SPACING_MM), LUNG, CHEST_SPACING_MM[0])
         paths.append(folder / f"{number}.npz")
@@ -95,15 +98,23 @@ def errors(likely: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return float(sum(gaps)), float(((likely - truth) ** 2).mean())
 
 
-def examine(work: Path) -> None:
+def calibrations(segmenter: BoxSegmenter, held_out: list[Path]) -> tuple[dict[int, ClassReliability], ...]:
+    """Return the calibration by class on prepared patients: with all curves of presence, and with those kept."""
+    kept = reliability_on(segmenter, held_out, 5)
+    answers = answers_on(segmenter, held_out, 5)
+    fitted = {value: presence_curve(answers[value][0], answers[value][2]) for value in kept}
+    return {value: known.model_copy(update={"presence": fitted[value]}) for value, known in kept.items()}, kept
+
+
+def examine(work: Path) -> list[tuple[str, float, float]]:
+    """Print the numbers of a model; return those of presence, for each class and kind: kind, ECE, and Brier score."""
     weights = load_sam2(next(work.glob("*/medsam_model_best.pth")), None)
     assert weights.tokens is not None
     names = weights.tokens.names
     segmenter = BoxSegmenter(weights.network, weights.tokens).eval()
     trained_on, held_out = (sorted(npz_folder(work, part).glob("*.npz")) for part in ("train", "valid"))
-    reliability = reliability_on(segmenter, held_out, 5)
     with tempfile.TemporaryDirectory() as folder:
-        more = reliability_on(segmenter, further_phantoms(Path(folder)), 5)
+        known = [*calibrations(segmenter, held_out), *calibrations(segmenter, further_phantoms(Path(folder)))]
     seen = seen_in(segmenter, trained_on, held_out)
     assert seen is not None
     samples: dict[int, list[tuple[np.ndarray, ...]]] = {value: [] for value in names}
@@ -119,8 +130,8 @@ def examine(work: Path) -> None:
         patient = patient_of(hu, lungs, LUNG, CHEST_SPACING_MM[0])
         place = Place(lungs, near_lungs(lungs, patient.spacing_mm))
         encoder = Encoder(segmenter, patient.images)
-        result = find_in_slices(encoder, place, PropagationOptions(), False, lambda _: None, reliability)
-        shown, of_more = (certainties_of(result, known, list(names)) for known in (reliability, more))
+        result = find_in_slices(encoder, place, PropagationOptions(), False, lambda _: None, known[1])
+        certainties = [certainties_of(result, reliability, list(names)) for reliability in known]
         asked = lungs.any(axis=(1, 2))
         for column, value in enumerate(names):
             truth = (labels == value).any(axis=(1, 2))[asked]
@@ -128,31 +139,32 @@ def examine(work: Path) -> None:
             parts = (labels == value, result.labels == value)
             both, sizes = (parts[0] & parts[1]).sum(axis=(1, 2)), sum(part.sum(axis=(1, 2)) for part in parts)
             dices = (2 * both / np.maximum(1, sizes))[asked]
-            columns = (of[asked, column] for of in (shown.probabilities, shown.dices, *vars(of_more).values()))
-            samples[value].append((raw, truth, dices, *columns))
+            columns = (shares[asked, column] for of in certainties for shares in (of.probabilities, of.dices))
+            samples[value].append((truth, dices, raw, np.full(len(raw), np.nan), *columns))
     print(f"{work}: {DISEASED} diseased and {HEALTHY} healthy phantoms that no training saw")
     columns = ("slices", "with it", "score", "ECE", "Brier", "Dice", "expected", "off by")
-    print(f"{'class':<14}" + "".join(f"{column:>12}" for column in columns))
+    print(f"{'class':<14}" + "".join(f"{column:>14}" for column in columns))
+    rows = []
     for value, name in names.items():
-        raw, truth, dices, likely, expected, likely_more, expected_more = map(np.concatenate, zip(*samples[value]))
-        unknown = np.full(len(raw), np.nan)
-        for kind, shares, of_masks in (
-            ("raw", raw, unknown),
-            ("calibrated", likely, expected),
-            ("by 10 more", likely_more, expected_more),
-        ):
-            off = np.abs(dices - of_masks)[truth].mean()
-            cells_of_row = (*errors(shares, truth), dices[truth].mean(), of_masks[truth].mean(), off)
-            cells = "".join(f"{share:>12.3f}" for share in cells_of_row)
-            print(f"{name:<14}{len(truth):>12}{truth.sum():>12}{kind:>12}{cells}")
+        truth, dices, *pairs = map(np.concatenate, zip(*samples[value]))
+        for kind, shares, expected in zip(KINDS, pairs[::2], pairs[1::2]):
+            rows.append((kind, *errors(shares, truth)))
+            off = np.abs(dices - expected)[truth].mean()
+            cells = "".join(f"{n:>14.3f}" for n in (*rows[-1][1:], dices[truth].mean(), expected[truth].mean(), off))
+            print(f"{name:<14}{len(truth):>14}{truth.sum():>14}{kind:>14}{cells}")
     print(f"{'taken for far from the training':<34}{'by intensities':>16}{'by embeddings':>16}{'by either':>16}")
     for name, warned in alarms.items():
         counts = [sum(intensities for intensities, _ in warned), sum(embedding for _, embedding in warned)]
         cells_of_row = [f"{count} of {len(warned)}" for count in (*counts, sum(map(any, warned)))]
         print(f"{name:<34}" + "".join(f"{count:>16}" for count in cells_of_row), flush=True)
+    return rows
 
 
 print(describe(), flush=True)
 with tempfile.TemporaryDirectory() as made:
-    for work in [Path(word) for word in WORDS] or [work_made_up(Path(made))]:
-        examine(work)
+    rows = [row for work in [Path(word) for word in WORDS] or [work_made_up(Path(made))] for row in examine(work)]
+print("| score | ECE, mean (range) | Brier, mean (range) |\n|---|---|---|")
+for kind in KINDS:
+    of_kind = np.array([row[1:] for row in rows if row[0] == kind])
+    cells = (f"{of.mean():.3f} ({of.min():.3f} to {of.max():.3f})" for of in of_kind.T)
+    print(f"| {kind} | {' | '.join(cells)} |")

@@ -36,6 +36,7 @@ from planewise.data.case import Case
 from planewise.data.nnunet import open_dataset
 from planewise.data.painted_slices import PAINTED
 from planewise.data.phantom import write_phantom_dataset
+from planewise.device import choose_precision
 from planewise.evaluation.evaluate import score_overlap
 from planewise.evaluation.instances import match_objects
 from planewise.evaluation.located import LocatedCounter
@@ -49,6 +50,7 @@ SCORES = {"F1@50": "f1_50", "F1@75": "f1_75", "PQ": "pq_50", "IoU": "voxel_iou"}
 MISTAKES = {"merges": "merge", "splits": "split"}
 AS_PUBLISHED: dict[str, object] = {"min_agreement": None, "repair": None, "extend": None}  # how planes become objects
 AVERAGING = LittleData(weight_averaging=0.998)
+ANYWHERE = LittleData(bend=5.0, microscope=True, weight_averaging=0.998)  # crops placed without regard to objects
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,11 @@ PARTS = {
     "before": Part({"architecture": "mitonet_small", "little_data": None} | AS_PUBLISHED, 0.35),
     "network": Part({"little_data": None} | AS_PUBLISHED),  # the U-Net alone
     "averaged": Part({"little_data": AVERAGING} | AS_PUBLISHED),
-    "varied": Part(AS_PUBLISHED),  # crops filled, bent and as from other microscopes
-    "agreed": Part({"repair": None, "extend": None}),  # and objects on which planes disagree are left out
-    "cut": Part({"extend": None}),  # and objects that one plane merged are cut
-    "all": Part({}),  # and objects are extended into voxels that one plane gives them
+    "varied": Part({"little_data": ANYWHERE} | AS_PUBLISHED),  # crops filled, bent and as from other microscopes
+    "agreed": Part({"little_data": ANYWHERE, "repair": None, "extend": None}),  # and planes must agree on objects
+    "cut": Part({"little_data": ANYWHERE, "extend": None}),  # and objects that one plane merged are cut
+    "extended": Part({"little_data": ANYWHERE}),  # and objects are extended into voxels that one plane gives them
+    "all": Part({}),  # and half of the crops are placed near objects
 }
 
 
@@ -114,7 +117,7 @@ def measure(part: Part, dataset: Path, steps: int, seed: int, work: Path, rounds
         iterations=max(1, round(steps * part.share)),
         batch_size=2 if TINY else 12,
         patch_size=64 if TINY else 256,
-        precision="bf16",
+        precision=choose_precision("auto", "cpu", predicting=True),  # bf16 on a CPU that computes in it
         seed=seed,
         num_workers=0,
         output_data_path=work / "2d",

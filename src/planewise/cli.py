@@ -59,6 +59,8 @@ def end(work: Callable[[], int]) -> NoReturn:
             sys.stdout.flush()
     except BrokenPipeError:
         _print_nowhere()
+    except KeyboardInterrupt:  # before the work began, or after it
+        code = EXIT_INTERRUPTED
     sys.exit(code)
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "32", "bf16"]
@@ -26,20 +27,23 @@ def choose_device(name: DeviceName) -> str:
 def choose_precision(name: PrecisionName, device: str, predicting: bool = False) -> Literal["32", "bf16"]:
     """Return the precision of a job: ``auto`` is bf16 on a GPU that computes in it, else 32 bits.
 
-    For predicting, also on a CPU that does (AVX-512 BF16 or AMX); other CPUs only emulate it.
+    For predicting, also on a CPU that does (AVX-512 BF16 or AMX). Other CPUs of its kind only emulate bf16; if it is
+    asked for, a message says so.
     """
     import torch
 
-    if name != "auto":
+    if name == "32":
         return name
     if device == "cuda":
         has_it = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         capabilities = torch.cpu.get_capabilities()
-        has_it = (
-            predicting and device == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-        )
-    return "bf16" if has_it else "32"
+        has_it = device == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        if name == "bf16" and device == "cpu" and not has_it and capabilities.get("architecture") == "x86_64":
+            say("--precision bf16: this CPU only emulates it, which is several times slower than --precision 32")
+    if name == "bf16":
+        return name
+    return "bf16" if has_it and (predicting or device == "cuda") else "32"
 
 
 @contextmanager

@@ -83,12 +83,22 @@ def _refuse_values(option: Option, values: list[str]) -> None:
         return
     count = _count(option.type)
     shown = shortened(" ".join([option.flag, *values]))
+    if apart := _with_blanks(option.type, values, count):
+        raise PlanewiseError(f"{shown}: values stand apart, without commas: {option.flag} {' '.join(apart)}")
     if count is not None and len(values) < count:
         wanted = "a value" if count == 1 else f"{count} values"
         raise PlanewiseError(f"{shown}: takes {wanted}, {option.values}" + (f", not {len(values)}" if values else ""))
     for value in values:
         if wrong := _wrong(option.type, value):
             raise PlanewiseError(f"{shown}: must be {wrong}" + (f"; '{value}' is not" if len(values) > 1 else ""))
+
+
+def _with_blanks(annotation: Any, values: list[str], count: int | None) -> list[str]:
+    """Return ``values`` split at commas, if an option takes several and commas are all that is wrong with them."""
+    apart = [part.strip() for value in values for part in value.split(",") if part.strip()]
+    unusable = any(_wrong(annotation, value) for value in values) or (count is not None and len(values) < count)
+    usable = not any(_wrong(annotation, part) for part in apart) and count in (None, len(apart))
+    return apart if count not in (0, 1) and apart != values and unusable and usable else []
 
 
 def _wrong(annotation: Any, value: str) -> str:

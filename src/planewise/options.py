@@ -23,6 +23,7 @@ Job = TypeVar("Job", bound="Options")
 
 NAME_BYTES, PATH_BYTES = 255, 4095  # limits of file systems
 SHOWN = 60  # characters of a value that an error repeats
+LONG_NUMBER = re.compile(r"\d+\.\d{4,}(e-?\d+)?")  # which nobody has typed
 ADDED_BYTES = 55  # that file names add to the name they are made from, including those of unfinished or hidden files
 
 
@@ -106,7 +107,8 @@ class Options(BaseModel):
                         _fits_file_systems(str(path))
                         _leads_somewhere(path)
                     except ValueError as error:
-                        raise PlanewiseError(f"--{name} {shortened(path)}: {error}") from None
+                        typed = called(name, cls.model_fields[name])
+                        raise PlanewiseError(f"--{typed} {shortened(path)}: {error}") from None
         return options
 
 
@@ -126,7 +128,9 @@ def as_typed(kind: type[Options], name: str, values: Sequence[Any]) -> tuple[str
             return words[value]
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
-    return f"--{called(name, info)}", [typed(value) for value in values]
+    texts = [typed(value) for value in values]
+    rounded = [LONG_NUMBER.sub(lambda number: f"{float(number[0]):.4g}", text) for text in texts]
+    return f"--{called(name, info)}", rounded if len(set(rounded)) == len(set(texts)) else texts
 
 
 def allowed(info: FieldInfo) -> str:
@@ -144,7 +148,8 @@ def allowed(info: FieldInfo) -> str:
 
 def _plain(kind: type[Options], problem: Any) -> str:
     """Return "--option value: reason"."""
-    option = ".".join(str(part) for part in problem["loc"][:1])
+    field = ".".join(str(part) for part in problem["loc"][:1])
+    option = called(field, kind.model_fields[field]) if field in kind.model_fields else field
     value = problem["input"]
     shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
     ours = problem["msg"].removeprefix("Value error, ")
@@ -152,7 +157,7 @@ def _plain(kind: type[Options], problem: Any) -> str:
         shown = f"{value:g}"
     given = "" if value is True else f" {shortened(shown)}"  # a switch has no value
     bounded = problem["type"].startswith(("greater_than", "less_than"))
-    if bounded and (within := allowed(kind.model_fields[option])):
+    if bounded and (within := allowed(kind.model_fields[field])):
         return f"--{option}{given}: must be {within}"
     return f"--{option}{given}: {ours if problem['type'] == 'value_error' else ours.lower()}"
 

@@ -32,16 +32,23 @@ class Terminated(SystemExit):
         super().__init__(code)
 
 
+_ending = False  # whether this process has stopped its work, so that nothing is left to interrupt
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if not _postponed(number, frame):
+    if not _ending and not _postponed(number, frame):
         raise KeyboardInterrupt
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    if _postponed(number, frame):
+    if _ending or _postponed(number, frame):
         return
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt cleaning up
+    signal.signal(signal.SIGTERM, _pass)  # a second one must not interrupt cleaning up
     raise Terminated
+
+
+def _pass(number: int, frame: FrameType | None) -> None:
+    """Do nothing, instead of SIG_IGN: for a signal that arrives while that is set, Python would print an error."""
 
 
 def _postponed(number: int, frame: FrameType | None) -> bool:
@@ -61,18 +68,28 @@ def _postponed(number: int, frame: FrameType | None) -> bool:
 
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """In here SIGTERM raises ``Terminated``, as Ctrl-C raises KeyboardInterrupt; neither within LLVM's calls."""
+    """In here SIGTERM raises ``Terminated``, as Ctrl-C raises KeyboardInterrupt; neither within LLVM's calls.
+
+    Where one of them leaves this, the process is expected to end, and further ones do nothing: raised while it prints
+    its last line, or while Python ends, they would only give a traceback.
+    """
+    global _ending
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
+    _ending = False
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _terminate)}
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
         before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
+    except (KeyboardInterrupt, Terminated):
+        _ending = True
+        raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not _ending:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class StopRequest:

@@ -39,9 +39,34 @@ def test_the_right_contrast_is_predicted_and_one_that_cannot_be_checked_is_said(
     assert predict(tmp_path, phantom, "--axes", "xy", intensities=PHANTOM) == 0
     assert "could not be checked" not in capsys.readouterr().err
     assert predict(tmp_path, phantom[:, :64, :64], "--axes", "xy", "--overwrite", intensities=PHANTOM) == 0
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "could not be checked" in line]
+    what, line = [line for line in capsys.readouterr().err.splitlines() if "could not be checked" in line]
     assert line.startswith("cell: uint8, uses ")
-    assert "objects there are mostly darker than their surroundings; --invert, if here they are brighter" in line
+    assert line.endswith("; its contrast could not be checked")
+    assert "objects are mostly darker than their surroundings; --invert, if in a volume they are brighter" in what
+
+
+def test_a_right_contrast_that_is_inverted_all_the_same_is_said(phantom, tmp_path, capsys):
+    assert predict(tmp_path, phantom, "--axes", "xy", "--invert", intensities=PHANTOM) == 0
+    said = capsys.readouterr().err
+    assert (
+        f"WARNING: {tmp_path / 'cell.tif'}: its contrast is that of the training data (thin lines dark, broad" in said
+    )
+
+
+def test_what_holds_for_all_volumes_of_a_folder_is_said_once(seen, tmp_path, capsys):
+    model = write_untrained(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / "in" / f"{name}.tif", seen[:8], photometric="minisblack")
+    command = ["mito", "predict", "--trained_model", model, "--input", tmp_path / "in", "--output", tmp_path / "out",
+               "--device", "cpu", "--axes", "xy"]  # fmt: skip
+    assert run([str(word) for word in command]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(set(lines)) == len(lines)
+    assert sum(line.startswith("Contrast that could not be checked") for line in lines) == 1
+    assert sum(line.startswith("all 2 volumes: objects have no confidence") for line in lines) == 1
+    for name in ("a", "b"):
+        assert sum(line.startswith(f"{name}: uint8, uses") for line in lines) == 1
 
 
 BLOBS = ("--center_confidence_thr", "0.0005", "--axes", "xy", "xz", "yz", "--min_extent", "1")

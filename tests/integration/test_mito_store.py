@@ -353,6 +353,7 @@ def test_a_full_disk_keeps_what_is_finished(folder, tmp_path, capsys):
         printed = capsys.readouterr()
         note = " ".join(printed.out.split())
         assert "No space left on device" in note
+        assert f"the disk of {disk} is full: " in note
         assert "run the same command again" in note
         assert "Traceback" not in printed.err
         assert any((disk / "out.ome.zarr.unfinished" / "xy").glob("slab_*.npz"))

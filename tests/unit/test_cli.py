@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import re
 import shlex
@@ -8,7 +9,7 @@ import sys
 
 import pytest
 
-from planewise.cli import guarded, run
+from planewise.cli import end, guarded, run
 from planewise.commands import COMMANDS
 from planewise.processes import Terminated
 from planewise.progress import ON_TERMINAL, say
@@ -197,15 +198,70 @@ def test_a_fault_of_ours_keeps_its_traceback(error):
         guarded(work)
 
 
-def test_sigterm_is_as_before_when_a_command_has_ended(capsys):
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.fixture
+def handlers():
+    """Signals have their handlers again after a test that stops a command, which leaves its own in place."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield before
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signals_are_as_before_when_a_command_has_ended(handlers):
+    assert guarded(lambda: 0) == 0
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
+
+
+class SignalledAgain(io.StringIO):
+    """Standard error, during whose writing a further signal comes."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def write(self, text):
+        signal.raise_signal(self.number)
+        return super().write(text)
+
+
+@pytest.mark.parametrize(("first", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_that_comes_while_a_command_ends_is_no_traceback(first, second, code, handlers, monkeypatch):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr("sys.stderr", SignalledAgain(second))
 
     def work():
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+        signal.raise_signal(first)
+        return 0
 
-    assert guarded(work) == 143
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert guarded(work) == code
+    assert sys.stderr.getvalue().startswith("planewise: stopped")
+    signal.raise_signal(second)  # as Python ends
+
+
+def test_a_signal_interrupts_again_in_the_next_command(handlers):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert [guarded(lambda: signal.raise_signal(signal.SIGINT)) for _ in range(2)] == [130, 130]
+
+
+def test_a_second_signal_as_python_ends_is_no_traceback():
+    code = (
+        "import atexit, signal, sys; from planewise.cli import end, guarded\n"
+        "atexit.register(signal.raise_signal, signal.SIGINT)\n"
+        "end(lambda: guarded(lambda: signal.raise_signal(signal.SIGINT)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_signal_before_or_after_the_work_is_no_traceback():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        end(interrupted)
+    assert ended.value.code == 130
 
 
 @pytest.mark.parametrize("words", ["--help", "mito", "mito predict --help", "models", "--print-completion bash"])

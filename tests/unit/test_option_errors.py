@@ -34,6 +34,12 @@ PREDICT = "mito predict --trained_model m --input i --output o"
         ("mito train d", "needs\n  MODEL_DIR: Folder for"),
         ("compare d e --output o f", "f: is one value too many; planewise compare takes DATASETS ..."),
         ("models one other", "other: is one value too many; planewise models takes NAME"),
+        (f"{PREDICT} --axes xy,xz", "--axes xy,xz: values stand apart, without commas: --axes xy xz"),
+        (f"{PREDICT} --axes xy, xz", "--axes xy, xz: values stand apart, without commas: --axes xy xz"),
+        (f"{PREDICT} --axes xy,ab", "--axes xy,ab: must be one of xy, xz, yz"),
+        (f"{PREDICT} --intensity 0,255", "--intensity 0,255: values stand apart, without commas: --intensity 0 255"),
+        ("view ds --at 1,2,3", "--at 1,2,3: values stand apart, without commas: --at 1 2 3"),
+        ("mito train d m --train_planes xy,yz", "--train_planes xy,yz: values stand apart, without commas: "),
         (f"{PREDICT} much", "much: is one value too many; planewise mito predict takes options alone"),
     ],
 )
@@ -97,3 +103,9 @@ def test_every_bounded_option_has_words_for_its_bounds(name):
         assert bool(allowed(info)) == bool(bounds), field
         one = r"(of at least|above|below|of at most) [\d.]+"
         assert re.fullmatch(rf"(a (whole )?number (from \d+ to \d+|{one}( and {one})?))?", allowed(info))
+
+
+def test_a_value_is_refused_with_the_option_that_was_typed(capsys):
+    with pytest.raises(SystemExit):
+        run(["mito", "train", "d", "m", "--model_config", "x" * 300])
+    assert "--model_config xxx" in capsys.readouterr().err

@@ -23,7 +23,7 @@ MITO_PREDICT = ["mito", "predict", "--trained_model", "m.yaml", "--input", "i", 
     [
         (["mito", "train", LONG, "m"], "--dataset_path"),
         (["mito", "train", "d", LONG], "--model_dir"),
-        (["mito", "train", "d", "m", "--model_config", LONG], "--base_model"),
+        (["mito", "train", "d", "m", "--model_config", LONG], "--model_config"),
         (["mito", "train", "d", "m", "--model_name", LONG], "--model_name"),
         (["mito", "train", "d", "m", "--output_data_path", LONG], "--output_data_path"),
         ([*MITO_PREDICT, "--output", LONG], "--output"),
@@ -139,3 +139,10 @@ def test_values_are_said_as_they_are_typed():
     assert as_typed(MitoPredict, "invert", [True, None]) == ("--invert", ["given", "not given"])
     assert as_typed(MitoPredict, "axes", [["xy", "xz"], None]) == ("--axes", ["xy xz", "not given"])
     assert as_typed(MitoTrain, "base_model", ["A.yaml"]) == ("--model_config", ["A.yaml"])
+
+
+def test_long_numbers_are_rounded_unless_that_hides_how_they_differ():
+    first, second = ("by the objects (voxels 3130.4000000000005)", "by the objects (voxels 3130.4000000000007)")
+    assert as_typed(MitoPredict, "min_size", [first, 500]) == ("--min_size", ["by the objects (voxels 3130)", "500"])
+    assert as_typed(MitoPredict, "min_size", [first, second])[1] == [first, second]
+    assert as_typed(MitoPredict, "min_agreement", [0.30000000000000004, 0.2])[1] == ["0.3", "0.2"]

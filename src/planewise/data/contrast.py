@@ -10,8 +10,13 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from planewise.data.line_contrast import AGREEING, LEAST_TILES, Lines, Polarity, polarities_of
+from planewise.data.line_contrast import AGREEING, LEAST_TILES, Lines, Polarity, known_contrasts, polarities_of
 
+CERTAIN = (  # each row suffices: least line contrast of both widths; tiles; distance of the median from the pressed end
+    (0.11, 1, 0.0),
+    (0.06, 1, 0.35),
+    (0.0, 8, 0.42),
+)
 LEAST_DIFFERENCE = 0.2  # between objects and background, in standard deviations of a slice
 LEAST_PIXELS = 16  # of objects, and of background, in a slice that both are measured in
 
@@ -55,6 +60,20 @@ def contrast_of(of_tiles: list[Lines]) -> Contrast:
     """Return the contrast of an image from the lines of its tiles."""
     fine, broad = polarities_of(of_tiles)
     return Contrast(fine=fine, broad=broad)
+
+
+def is_certain(contrast: Contrast, of_tiles: list[Lines], middle: float) -> bool:
+    """Whether an image's contrast, from the lines of its tiles, is certain enough to refuse the image for it.
+
+    ``middle``: the median as a share of the used range. A gamma of 3 presses it to black and flattens dark lines, so
+    that bright ones of both widths seem to be stronger; likewise for dark lines in an image that is pressed to white.
+    """
+    known = known_contrasts(of_tiles)
+    if not len(known):
+        return False
+    lines = float(np.abs(known.mean(axis=0)).min())
+    distance = {"bright": middle, "dark": 1 - middle, "unclear": 1.0}[contrast.polarity]
+    return any(lines >= least and len(known) >= tiles and distance >= away for least, tiles, away in CERTAIN)
 
 
 def objects_contrast(image: np.ndarray, labels: np.ndarray) -> float:

@@ -4,7 +4,7 @@
 # (the kernel's integers are numba's machine integers, which mypy takes for Python's)
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,9 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from planewise.data.contrast import Contrast, contrast_of, objects_contrast, objects_polarity
+from planewise.data.contrast import Contrast, contrast_of, is_certain, objects_contrast, objects_polarity
 from planewise.data.intensity import QUANTILES, IntensityRange, TrainedIntensities, refuse_not_finite
+from planewise.data.label_signs import LabelSigns
 from planewise.data.line_contrast import TILE, Lines, line_contrast, mean_contrast, tile_corner, tile_places
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import read_voxels
@@ -37,7 +38,8 @@ class IntensityProfile:
 
     ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, without padding. ``values``: the number of
     different values, counted up to one above ``MOST_CLASSES``. ``lines``: mean contrast of fine lines, see
-    ``line_contrast``.
+    ``line_contrast``. ``certain``: see ``contrast.is_certain``. ``ids``: the evidence that they are ids of objects, as
+    text; empty if they are not.
     """
 
     dtype: np.dtype
@@ -48,6 +50,8 @@ class IntensityProfile:
     values: int
     lines: float
     contrast: Contrast
+    certain: bool
+    ids: str
 
     @property
     def used(self) -> str:
@@ -65,9 +69,10 @@ class IntensityProfile:
         return TrainedIntensities(low=low, high=high, contrast=self.contrast.inverted() if inverted else self.contrast)
 
 
-def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
+def measure_intensities(volume: Volume, path: Path, memory: int | None = None) -> IntensityProfile:
     """Read ``volume`` slab by slab and return the profile of its intensities; ``path``: the file it was opened from.
 
+    ``memory``: bytes; slabs are read in so thin pieces that one takes at most a quarter of it, or is one slice.
     Raises PlanewiseError if it is empty, damaged, or holds NaN or infinity.
     """
     dtype = np.dtype(volume.voxels.dtype)
@@ -83,17 +88,24 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     least, most = math.inf, -math.inf
     of_tiles: list[Lines] = []
     tiles = tile_places(volume.shape)
+    signs = LabelSigns()
+    plane = math.prod(volume.shape[1:])
+    thickness = volume.shape[0] if memory is None else max(1, memory // 4 // max(1, plane * dtype.itemsize))
     # Which voxels are sampled depends on the slabs; counting does not, so stored chunks are read once for it.
-    for planes in slabs(volume.voxels) if counted else slab_starts(volume.shape):
+    for whole, planes in _pieces(slabs(volume.voxels) if counted else slab_starts(volume.shape), thickness):
         slab = read_voxels(volume, path, planes)
         if counted:
             counts += _counts(slab.view(np.uint8) if dtype.kind == "b" else slab, len(counts), offset)
         else:
             refuse_not_finite(slab, path, planes.start)
             least, most = min(least, float(slab.min())), max(most, float(slab.max()))
-            samples.append(slab.reshape(-1)[::step].astype(np.float64))
-        for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # smaller volumes show too little
-            if planes.start <= z < planes.stop:
+            first = -(planes.start - whole.start) * plane % step
+            samples.append(slab.reshape(-1)[first::step].copy())  # else it would hold the slab
+        for z, y, x in tiles:
+            if not planes.start <= z < planes.stop:
+                continue
+            signs = signs.with_slice(slab[z - planes.start])
+            if min(volume.shape[1:]) >= TILE:  # smaller volumes show too little
                 of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
     if counted:
         values = np.flatnonzero(counts)
@@ -101,19 +113,36 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
         least, most = float(values[0]), float(values[-1])
     else:
         values, amounts = np.unique(np.concatenate(samples), return_counts=True)
-    low, high = _quantiles(values, amounts)
+        values = values.astype(np.float64)
+    low, middle, high = _quantiles(values, amounts)
     contrast = contrast_of(of_tiles)
     different = len(np.union1d(values, [least, most]))
     counted_values = min(different, MOST_CLASSES + 1)
-    return IntensityProfile(dtype, least, most, low, high, counted_values, mean_contrast(of_tiles), contrast)
+    lines = mean_contrast(of_tiles)
+    certain = is_certain(contrast, of_tiles, (middle - low) / (high - low) if high > low else 0.5)
+    return IntensityProfile(dtype, least, most, low, high, counted_values, lines, contrast, certain, str(signs))
+
+
+def _pieces(whole: Iterable[slice], thickness: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the pieces of slabs, each with its slab, that are at most ``thickness`` thick."""
+    for slab in whole:
+        for start in range(slab.start, slab.stop, thickness):
+            yield slab, slice(start, min(start + thickness, slab.stop))
 
 
 def like_labels(voxels: np.ndarray, path: Path | Series) -> str:
-    """Return a warning if a sample of ``voxels`` looks like labels; else ""."""
+    """Return a warning if a sample of ``voxels`` (z, y, x) looks like labels; else ""."""
     step = max(1, voxels.size // SAMPLE_OF_VALUES)
     while math.gcd(step, voxels.shape[-1]) > 1:  # otherwise only a few columns would be seen
         step += 1
     values = np.unique(voxels.reshape(-1)[::step])
+    signs = LabelSigns()
+    for z in dict.fromkeys(z for z, *_ in tile_places(voxels.shape)):
+        signs = signs.with_slice(voxels[z])
+    if evidence := str(signs):
+        return (
+            f"WARNING: {path}: looks like labels, not like an image: {evidence}; it is taken as an image all the same"
+        )
     return _like_labels(path, voxels.dtype, len(values), float(values[0]), float(values[-1]))
 
 
@@ -140,7 +169,7 @@ def measure_slices(slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> TrainedIn
         y, x = tile_corner(number, *image.shape)
         if min(image.shape) >= LEAST_SIDE:
             of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
-    low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
+    low, _, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
     if low == high:  # all values are the same: any range will do
         low, high = 0.0, 1.0
     return TrainedIntensities(
@@ -170,23 +199,26 @@ def _count(voxels: np.ndarray, counts: np.ndarray, offset: int) -> None:
         counts[np.int64(value) - offset] += 1
 
 
-def _quantiles(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
-    """Return the ``QUANTILES`` of values (ascending) that occur ``amounts`` times, without padding at either end."""
+def _quantiles(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float, float]:
+    """Return the ``QUANTILES`` of values (ascending) that occur ``amounts`` times, and between them the median, without
+    padding at either end.
+    """
     kept = amounts.astype(np.float64)
     if len(values) > 2:
         kept[[end for end in (0, -1) if amounts[end] > PADDING_SHARE * amounts.sum()]] = 0
-    low, high = _quantiles_of(values, kept)
+    low, _, high = _quantiles_of(values, kept)
     for _ in range(2):  # padding at the low end, then at the high end, or the other way round
         gaps = np.flatnonzero(np.diff(values) > PADDING_GAP * max(high - low, 1e-300))
         for gap in gaps.tolist():
             for beyond in (slice(None, gap + 1), slice(gap + 1, None)):
                 if PADDING_SHARE < kept[beyond].sum() / max(kept.sum(), 1) < 0.5:
                     kept[beyond] = 0
-        low, high = _quantiles_of(values, kept)
-    return low, high
+        low, _, high = _quantiles_of(values, kept)
+    return _quantiles_of(values, kept)
 
 
-def _quantiles_of(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
+def _quantiles_of(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float, float]:
     shares = np.cumsum(amounts) / amounts.sum()
-    low, high = (float(values[min(int(np.searchsorted(shares, q)), len(values) - 1)]) for q in QUANTILES)
-    return low, high
+    wanted = (QUANTILES[0], 0.5, QUANTILES[1])
+    low, middle, high = (float(values[min(int(np.searchsorted(shares, q)), len(values) - 1)]) for q in wanted)
+    return low, middle, high

@@ -4,6 +4,7 @@ If a volume fills the range of its type, or of a bit depth that holds it, that r
 or low contrast, two quantiles are mapped to those of the training data by one linear map for the whole volume.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,12 +28,14 @@ class IntensityRule:
     given: tuple[float, float] | None = None
     invert: bool = False
 
-    def range_of(self, volume: Volume, path: Path) -> tuple[IntensityRange, str, IntensityProfile]:
+    def range_of(
+        self, volume: Volume, path: Path, memory: int | None = None
+    ) -> tuple[IntensityRange, str, IntensityProfile]:
         """Return the range in which the model sees ``volume``, opened from ``path``, the decision, and the profile.
 
-        Raises PlanewiseError as ``measure_intensities`` and ``choose_range`` do.
+        For ``memory`` see ``measure_intensities``. Raises PlanewiseError as that and ``choose_range`` do.
         """
-        profile = measure_intensities(volume, path)
+        profile = measure_intensities(volume, path, memory)
         return *choose_range(profile, self.trained, path, self.given, self.invert), profile
 
     def completed(self, seen: Contrast) -> "IntensityRule":
@@ -41,16 +44,32 @@ class IntensityRule:
         return replace(self, trained=self.trained.model_copy(update={"contrast": contrast}))
 
     def unchecked(self, profile: IntensityProfile) -> str:
-        """Return, as text, that a volume's contrast could not be checked; empty if it could, or is set by the user."""
+        """Return what to do where a volume's contrast could not be checked, as text that is the same for all such
+        volumes; empty if it could, or is set by the user.
+        """
         if self.given is not None or self.invert or profile.contrast.against(self.trained.contrast) != "unclear":
             return ""
-        objects = self.trained.objects
+        what, objects = "Contrast that could not be checked is taken as that of the training data", self.trained.objects
         if objects == "unclear":
-            return "whether its contrast is that of the training data could not be checked; --invert, if it is inverted"
+            return f"{what}; --invert, if it is inverted"
         return (
-            "whether its contrast is that of the training data could not be checked: objects there are mostly "
-            f"{objects}er than their surroundings; --invert, if here they are {OPPOSITE[objects]}er"
+            f"{what}, where objects are mostly {objects}er than their surroundings; --invert, if in a volume they are "
+            f"{OPPOSITE[objects]}er"
         )
+
+    def doubts(self, profile: IntensityProfile, path: Path) -> Iterator[str]:
+        """Yield warnings that a volume's contrast contradicts the user, or may be inverted."""
+        against = profile.contrast.against(self.trained.contrast)
+        if self.invert and against == "same":
+            yield (
+                f"WARNING: {path}: its contrast is that of the training data ({profile.contrast}), and --invert turns "
+                "it round; leave --invert out, unless the volume looks inverted"
+            )
+        if self.given is None and not self.invert and against == "inverted" and not profile.certain:
+            yield (
+                f"WARNING: {path}: its contrast may be inverted: {_lines(profile, self.trained)}; that is not certain, "
+                "as for a volume with a strong gamma, and it is used unchanged; --invert, if it looks inverted"
+            )
 
 
 def choose_range(
@@ -76,27 +95,39 @@ def choose_range(
         seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as set by --intensity"
         return _clipping(profile, low, high), seen
     refuse_what_has_no_range(profile, path)
-    if not invert and profile.contrast.against(trained.contrast) == "inverted":
+    inverted = not invert and profile.contrast.against(trained.contrast) == "inverted"
+    if inverted and profile.certain:
         raise PlanewiseError(
-            f"{path}: its contrast is inverted: {profile.contrast} (line contrast {profile.lines:+.2f}), but the model "
-            f"was trained on {trained.contrast}; --invert inverts it, and --intensity LOW HIGH uses it unchanged"
+            f"{path}: its contrast is inverted: {_lines(profile, trained)}; --invert inverts it, and --intensity LOW "
+            "HIGH uses it unchanged"
         )
+    doubt = "; its contrast may be inverted" if inverted else ""
     whole = _full_range(profile)
     if whole and profile.high - profile.low >= LEAST_CONTRAST * (whole[1] - whole[0]) * (trained.high - trained.low):
         low, high = whole[::-1] if invert else whole
-        return _clipping(profile, low, high), f"{profile.used}; seen as {low:g} (black) to {high:g}"
+        return _clipping(profile, low, high), f"{profile.used}; seen as {low:g} (black) to {high:g}{doubt}"
     slope = (profile.high - profile.low) / (trained.high - trained.low)
     start, sign = (profile.high, -1) if invert else (profile.low, 1)
     low = start - sign * trained.low * slope
     range_ = _clipping(profile, low, low + sign * slope)
     return range_, (
         f"{profile.used}, which is mapped to {trained.low:.2f} to {trained.high:.2f} of the range that the model was "
-        f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}"
+        f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}{doubt}"
     )
 
 
+def _lines(profile: IntensityProfile, trained: TrainedIntensities) -> str:
+    """Return the lines of a volume and those that a model was trained on, as text."""
+    return f"{profile.contrast} (line contrast {profile.lines:+.2f}), but the model was trained on {trained.contrast}"
+
+
 def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
-    """Raise PlanewiseError for a volume without a clear range: of one or two values, or nearly constant."""
+    """Raise PlanewiseError for a volume without a clear range: of one or two values, nearly constant, or of ids."""
+    if profile.ids and profile.values > MOST_CLASSES:  # of fewer values, a warning says that it looks like labels
+        raise PlanewiseError(
+            f"{path}: looks like labels, not like an image: {profile.ids}. Give the image; --intensity LOW HIGH (black "
+            "and white) takes this as one all the same"
+        )
     if profile.values < 3 or profile.low == profile.high:
         what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
         most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"

@@ -67,13 +67,13 @@ def line_contrast(tile: np.ndarray) -> Lines:
 
 def mean_contrast(of_tiles: list[Lines]) -> float:
     """Return the mean contrast of fine lines in tiles; NaN if none is known."""
-    known = _known(of_tiles)
+    known = known_contrasts(of_tiles)
     return float(known[:, 0].mean()) if len(known) else math.nan
 
 
 def polarities_of(of_tiles: list[Lines]) -> tuple[Polarity, ...]:
     """Return the polarity of lines of each of ``LINE_WIDTHS``; it is clear if most tiles agree on it."""
-    known = _known(of_tiles)
+    known = known_contrasts(of_tiles)
     if len(known) < LEAST_TILES or float(np.nanmean([lines.sharpness for lines in of_tiles])) < SHARP:
         return tuple("unclear" for _ in LINE_WIDTHS)
     means = known.mean(axis=0)
@@ -82,7 +82,7 @@ def polarities_of(of_tiles: list[Lines]) -> tuple[Polarity, ...]:
     return tuple("unclear" if not sure else "dark" if mean < 0 else "bright" for mean, sure in zip(means, clear))
 
 
-def _known(of_tiles: list[Lines]) -> np.ndarray:
+def known_contrasts(of_tiles: list[Lines]) -> np.ndarray:
     """Return the contrasts (tiles, widths) of the tiles that have any."""
     known = [lines.contrasts for lines in of_tiles if not math.isnan(sum(lines.contrasts))]
     return np.array(known).reshape(len(known), len(LINE_WIDTHS))

@@ -9,7 +9,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -43,21 +43,30 @@ class MadeFrom:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def differences(
-        self, now: "MadeFrom", unsaid: dict[str, Any] | None = None, kind: type[Options] | None = None
+        self,
+        now: "MadeFrom",
+        unsaid: dict[str, Any] | None = None,
+        kind: type[Options] | None = None,
+        derived: Collection[str] = (),
     ) -> str:
         """Return what differs ``now``, as text: ``planes: xy -> xy xz yz; data: a changed, b new``.
 
         ``unsaid``: the values of options that are missing. ``kind``: the command's options, which are named as they are
-        typed: ``--axes xy -> xy xz yz``.
+        typed: ``--axes xy -> xy xz yz``. ``derived``: the options that a model states, which are only named where the
+        model itself differs.
         """
         old, new = (_as_json((unsaid or {}) | options) for options in (self.options, now.options))
+        differing = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+        stated = [name for name in differing if name in derived and "model" in differing]
         changes = [
             _change(name, old.get(name), new.get(name), kind)
             if not isinstance(new.get(name, old.get(name)), dict)
             else f"another {name}"
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
+            for name in differing
+            if name not in stated
         ]
+        if stated:
+            changes.append(f"and with the model what it states: {', '.join(stated)}")
         for names, what in (
             ({name for name in self.data.keys() & now.data.keys() if self.data[name] != now.data[name]}, "changed"),
             (now.data.keys() - self.data.keys(), "new"),

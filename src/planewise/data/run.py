@@ -7,7 +7,7 @@ that the manifest does not name are never replaced, and an input is never an out
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -68,13 +68,15 @@ class Run:
         store: Path | None = None,
         unsaid: dict[str, Any] | None = None,
         kind: type[Options] | None = None,
+        derived: Collection[str] = (),
     ) -> "Run":
         """Begin or continue ``command`` for ``cases``; nothing is written before a case is started.
 
         ``manifest``: its path, in the folder of the results. ``options``: those that determine the results, in JSON's
         types. ``model``: the file of its weights. ``store``: the single result, if it is not a folder of results.
         ``unsaid``: values of decisive options that are missing in ``options`` or in the manifest. ``kind``: the
-        command's options, for messages that name them as they are typed. Raises PlanewiseError if the folder holds
+        command's options, for messages that name them as they are typed. ``derived``: those of them that the model
+        states, where the user does not. Raises PlanewiseError if the folder holds
         results made differently, unless ``overwrite`` is set and all of them are among ``cases``, or all were made by
         an older content of the same model file (``renewed``).
         """
@@ -91,7 +93,7 @@ class Run:
         run = cls(manifest, made_from, where, before.cases, overwrite, store)
         run._before = before.made_from
         run.cases = {name: record for name, record in run.cases.items() if run._is_begun(record)}
-        difference = before.made_from.differences(made_from, unsaid, kind) if run.cases else ""
+        difference = before.made_from.differences(made_from, unsaid, kind, derived) if run.cases else ""
         others = sorted(run.cases.keys() - set(cases))
         if difference and not (overwrite and not others) and not (renewed and before.model == where):
             listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")

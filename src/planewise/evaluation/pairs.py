@@ -28,7 +28,7 @@ from planewise.volumes.slices import PLANES
 
 OK = "ok"
 MISSING = "prediction missing: counted as an empty prediction"
-PREDICTING = ("mito predict", "ild predict")  # commands whose results are predictions
+PREDICT = "predict"  # second word of each application's command whose results are predictions
 LISTED = 3  # files in a message
 
 
@@ -202,7 +202,7 @@ def _predicted(truths: list[Path]) -> dict[Path, str]:
     for path in truths:
         manifest = manifest_of(path)
         command = "" if manifest is None else str(manifest.made_from.options.get("command"))
-        if manifest is None or command not in PREDICTING:
+        if manifest is None or command.split()[1:] != [PREDICT]:
             continue
         before = next(record.outputs[path.name] for record in manifest.cases.values() if path.name in record.outputs)
         if not review_note(path) and fingerprint(path) == before:

@@ -14,6 +14,7 @@ from planewise.inference.executor import Executor, SchedulerGone, WorkerDied, na
 from planewise.inference.worker import Loading, Source, Worker, threads_of_each
 from planewise.processes import shielded
 from planewise.progress import say
+from planewise.volumes.machine import CORES, cores_of_each
 
 START_SECONDS = 60  # that a scheduler may take to answer
 TOPIC = "planewise"  # of the workers' messages
@@ -58,6 +59,7 @@ class Cluster(Executor):
                     dashboard_address="127.0.0.1:0",
                     memory_limit=None,
                     silence_logs=SILENT,
+                    env={CORES: str(cores_of_each(count))},
                 )
         try:
             self._client = Client(self._cluster or scheduler, timeout=START_SECONDS)

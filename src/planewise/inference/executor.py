@@ -31,13 +31,15 @@ class Executor(ABC):
     ``submit`` returns a placeholder for the result, which may be an argument of other work.
     """
 
+    in_this_process = False  # whether this process does all work; what is handed to the work is then not copied
+
     def __init__(self, loading: Loading) -> None:
         self.loading = loading
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """The number of workers beside this process; 0: this process does all work."""
+        """The number of pieces of work that are done at a time."""
 
     @abstractmethod
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -84,7 +86,8 @@ class ThisProcess(Executor):
     everything else in threads beside it.
     """
 
-    size = 0
+    in_this_process = True
+    size = 1  # and the memory of a job is planned for one piece that is finished beside the next
 
     def __init__(self, source: Source, device: str = "cpu") -> None:
         super().__init__(Loading(source, device))

@@ -14,6 +14,7 @@ from planewise.inference.executor import Executor, WorkerDied, name_of
 from planewise.inference.worker import Loading, Source, Worker, threads_of_each
 from planewise.processes import WorkerPool, shielded
 from planewise.progress import say
+from planewise.volumes.machine import cores_of_each, use_cores
 
 DEATHS = 3  # of workers that did the same piece of work, before it is given up
 
@@ -38,11 +39,15 @@ class Processes(Executor):
         super().__init__(Loading(source, device, threads_of_each(count, device)))
         self._pieces: SimpleQueue[_Piece | None] = SimpleQueue()
         self._lock, self._leaving = threading.Lock(), False
-        self._pools = [WorkerPool(1) for _ in range(count)]
+        self._cores = cores_of_each(count)
+        self._pools = [self._pool() for _ in range(count)]
         self._threads = [threading.Thread(target=self._serve, args=(place,), daemon=True) for place in range(count)]
         with shielded():
             for thread in self._threads:
                 thread.start()
+
+    def _pool(self) -> WorkerPool:
+        return WorkerPool(1, use_cores, self._cores)
 
     @property
     def size(self) -> int:
@@ -93,7 +98,7 @@ class Processes(Executor):
                     if self._leaving:
                         break
                     self._pools[place].__exit__(None, None, None)
-                    self._pools[place] = WorkerPool(1)
+                    self._pools[place] = self._pool()
                 if deaths < DEATHS:
                     say(f"worker {place + 1} of {self.size} died (killed, or out of memory); done again: {piece.name}")
         raise WorkerDied(

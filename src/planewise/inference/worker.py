@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from planewise.volumes.machine import machine_cores
+from planewise.volumes.machine import cores_of_each
 
 
 class Source(Protocol):
@@ -72,7 +72,7 @@ def _compute_with(threads: int) -> None:
 
 def threads_of_each(workers: int, device: str) -> int:
     """Return how many threads each of ``workers`` on this machine computes with: OMP_NUM_THREADS, or its share."""
-    share = max(1, machine_cores() // workers) if device == "cpu" else 1
+    share = cores_of_each(workers) if device == "cpu" else 1
     return int(os.environ.get("OMP_NUM_THREADS", share))
 
 

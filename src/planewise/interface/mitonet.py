@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planewise.apps.mito.case import VolumeToPredict
+from planewise.apps.mito.case import VolumeToPredict, say_notes
 from planewise.apps.mito.in_memory import classes_in_memory, memory_for, segment_in_memory
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.predict_settings import settled
@@ -88,16 +88,16 @@ class MitoNetModel(Model):
                 'output="labels.ome.zarr", and it is streamed from disk to disk, with the same result, or a larger '
                 "memory="
             )
-        slices, seen = case.slice_options(self.file, options)
-        say(f"{name}: {seen}; {case.why}")
         options = case.sized(self.file, options)
-        for note in case.notes(name, options, self.file):
-            say(note)
+        say_notes({name: case.notes(options, self.file)})
+        slices, seen = case.slice_options(self.file, options)
+        say(f"{name}: {seen}")
         device = choose_device(options.device)
         half = choose_precision(options.precision, device, predicting=True) == "bf16"
         with executor(NetworkSource(self.weights, self.file.architecture, half), device, options.devices) as workers:
             predictor: SlicePredictor
-            predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(self._network(device), half)
+            alone = workers.in_this_process
+            predictor = NetworkPredictor(self._network(device), half) if alone else SharedPredictor(workers)
             if options.fuse == "probabilities":
                 return volume.with_voxels(classes_in_memory(name, case, slices, predictor, options))
             (labels,) = segment_in_memory(name, case, slices, predictor, options)

@@ -25,13 +25,15 @@ def either(names: list[str]) -> str:
 
 
 def did_you_mean(given: Path, names: Iterable[str], endings: tuple[str, ...]) -> str:
-    """Return what a user meant by ``given``, where there is no file, as text to follow that; empty if nothing is near.
+    """Return what a user meant by ``given``, where there is no file, as text between that and what can be given.
+
+    It ends in "give".
 
     ``names``: those of models, which a bare name may mean; ``endings``: of files of models, which are looked for in the
     folder that was given.
     """
     if not given.parent.is_dir():
-        return f"; there is no folder {given.parent}"
+        return f"; there is no folder {given.parent}; give"
     files = sorted(path for path in given.parent.iterdir() if path.suffix.lower() in endings)
     by_name = {path.name: path for path in files}
     of_stem = [path.name for path in files if path.stem.lower() == given.stem.lower()]
@@ -39,4 +41,4 @@ def did_you_mean(given: Path, names: Iterable[str], endings: tuple[str, ...]) ->
     if given.parent == Path():
         stem = given.stem if given.suffix.lower() in endings else str(given)
         near = [*near_names(stem, names), *near]
-    return f"; did you mean {either(near)}?" if near else ""
+    return f"; did you mean {either(near)}? Or give" if near else "; give"

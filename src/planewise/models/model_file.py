@@ -86,6 +86,7 @@ class LittleData(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
     microscope: bool = False  # whether gamma, noise and blur of crops are changed, if they are bent
+    near_objects: float = Field(0.0, ge=0, le=1)  # share of crops placed near an object, if they are bent
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
 
 
@@ -238,7 +239,7 @@ def find_model_file(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file():
         return unpacked_model(path) if path.suffix.lower() == ARCHIVE else path
-    shipped = SHIPPED / (path.name if path.suffix in YAML else f"{path.name}.yaml")
+    shipped = SHIPPED / f"{path.stem if path.suffix.lower() in YAML else path.name}.yaml"
     if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
         say(f"{name}: taken as the model of that name shipped with planewise ({shipped})")
         return shipped
@@ -249,7 +250,7 @@ def find_model_file(name: str | Path) -> Path:
     known = sorted(config.stem for config in SHIPPED.glob("*.yaml"))
     meant = did_you_mean(path, known, (*YAML, ARCHIVE))
     raise PlanewiseError(
-        f"{name}: no such model config{meant}; give the path of a model's YAML or {ARCHIVE} archive, or one of the "
+        f"{name}: no such model config{meant} the path of a model's YAML or {ARCHIVE} archive, or one of the "
         f"names {', '.join(known)}"
     )
 

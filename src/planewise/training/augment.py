@@ -22,6 +22,8 @@ NOISE = 0.04  # largest standard deviation, of the full scale
 BLUR = 1.2  # largest sigma, in pixels
 MARGIN = 0.2  # probability that a side of a view is empty, as beside a specimen
 WIDEST = 0.7  # largest share of the view that is then empty
+ASIDE = 0.25  # of the view, at most, between its centre and the object pixel near which it is placed
+DRAWS = 10  # of a slice that shows an object, at most
 STRAIGHT = np.zeros((2, 2, 2))
 
 Drawn = tuple[np.ndarray, np.ndarray]  # an image slice (H, W), float32 in 0..1, and its labels, int32
@@ -39,6 +41,7 @@ class Variation:
     scale_range: tuple[float, float] = (0.1, 2.0)
     bend: float = 0.0
     microscope: bool = False
+    near_objects: float = 0.0
     divisor: int | None = None
 
 
@@ -69,21 +72,32 @@ def varied_crop(draw: Callable[[], Drawn], size: int, variation: Variation, rng:
     A slice along the short axis of a flat volume is a ribbon: as many ribbons as fill the view are stacked in bands,
     with distinct ids. Single ribbons are not rotated; the whole view is then rotated by 90 degrees or not.
     """
-    image, labels = draw()
+
+    def next_slice() -> tuple[np.ndarray, np.ndarray, bool]:
+        near = variation.near_objects > 0 and rng.random() < variation.near_objects
+        image, labels = draw()
+        for _ in range(DRAWS - 1 if near else 0):
+            if (labels > 0).any():
+                break
+            image, labels = draw()
+        return image, labels, near
+
+    image, labels, near = next_slice()
     scale = rng.uniform(*variation.scale_range)
     bands = max(1, int(size / (min(image.shape) * scale) + 0.5))
     if bands == 1:
         angle = rng.uniform(-np.pi, np.pi) if rng.random() < PROBABILITY else 0.0
-        pixels, ids = _view(image, labels, (size, size), scale, angle, variation.bend, rng)
+        pixels, ids = _view(image, labels, (size, size), scale, angle, variation.bend, rng, near=near)
     else:
         pixels, ids = np.empty((size, size), np.float32), np.empty((size, size), np.int32)
         edges = np.linspace(0, size, bands + 1).astype(int)
         highest = 0
         for band, (start, stop) in enumerate(pairwise(edges.tolist())):
             if band:
-                image, labels = draw()
+                image, labels, near = next_slice()
             ribbon = (image, labels) if image.shape[0] <= image.shape[1] else (image.T, labels.T)
-            pixels[start:stop], labelled = _view(*ribbon, (stop - start, size), scale, 0.0, variation.bend, rng)
+            shape = stop - start, size
+            pixels[start:stop], labelled = _view(*ribbon, shape, scale, 0.0, variation.bend, rng, near=near)
             ids[start:stop] = _renumbered(labelled, highest, variation.divisor)
             highest = max(highest, int(_ids_of(ids[start:stop], variation.divisor).max()))
         if rng.random() < PROBABILITY:
@@ -115,14 +129,25 @@ def _view(
     bend: float,
     rng: np.random.Generator,
     flip: bool = True,
+    near: bool = False,
 ) -> Drawn:
-    """Return a view of ``shape``, at a random place, flipped if it may be, and bent by ``bend`` pixels."""
+    """Return a view of ``shape``, at a random place, flipped if it may be, and bent by ``bend`` pixels.
+
+    ``near``: near a random pixel of the slice's objects, if it has any.
+    """
     flip_rows, flip_columns = (rng.random(2) < PROBABILITY) & flip
     # Where the crop's centre lies in the slice: anywhere that keeps it full, or as full as can be.
-    centre = [
-        rng.uniform(*sorted((length / 2 / scale, side - length / 2 / scale))) if side * scale > length else side / 2
+    ranges = [
+        sorted((length / 2 / scale, side - length / 2 / scale)) if side * scale > length else [side / 2] * 2
         for side, length in zip(image.shape, shape)
     ]
+    objects = np.flatnonzero(labels > 0) if near else np.empty(0, np.int64)
+    if len(objects):
+        pixel = np.unravel_index(objects[rng.integers(len(objects))], labels.shape)
+        aside = rng.uniform(-ASIDE, ASIDE, 2) * shape / scale
+        centre = [min(max(at + by, low), high) for at, by, (low, high) in zip(pixel, aside, ranges)]
+    else:
+        centre = [rng.uniform(low, high) if low < high else low for low, high in ranges]
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = rotation / scale * np.array([-1.0 if flip_rows else 1.0, -1.0 if flip_columns else 1.0])
     start = np.array(centre) - 0.5 - matrix @ (np.array(shape) - 1) / 2  # of the crop's first pixel

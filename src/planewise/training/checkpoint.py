@@ -21,6 +21,7 @@ from planewise.volumes.atomic import atomic_path
 
 SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options that a resumed training must keep
 LOCATED = ("base", "base_model")  # of its identity: paths, which are compared by the file or folder they lead to
+TYPED = {"base_model": "model_config", "class_name": "class"}  # how options of its identity are typed, if not by name
 
 
 NAMED = 8  # cases that a model's file names
@@ -54,7 +55,7 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
     before = state["options"]
     old, new = ({name: options[name] for name in SAME} | options["identity"] for options in (before, now))
     wrong = [
-        f"{name} {as_written(old.get(name))} -> {as_written(value)}"
+        f"{TYPED.get(name, name)} {as_written(old.get(name))} -> {as_written(value)}"
         for name, value in new.items()
         if old.get(name) != value and not (name in LOCATED and _lead_to_one_place(old.get(name), value))
     ]

@@ -80,7 +80,7 @@ class PanopticTask:
         if recipe is None or recipe.bend is None:
             return random_crop(*draw(), self.patch_size, scale_range, rng)
         divisor = None if self.several is None else DIVISOR
-        variation = Variation(scale_range, recipe.bend, recipe.microscope, divisor)
+        variation = Variation(scale_range, recipe.bend, recipe.microscope, recipe.near_objects, divisor)
         return varied_crop(draw, self.patch_size, variation, rng)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:

@@ -246,6 +246,8 @@ def read_case(
     if any(volume.tilt):
         tell(f"{case.name}: {stack_note(volume)}")
     range_, seen, profile = intensities.range_of(volume, case.image)
+    for doubt in intensities.doubts(profile, case.image):
+        tell(doubt)
     tell(f"{case.name}: {seen}")
     if case.truth is not None and is_painted(case.truth):
         tell(f"{case.name}: painted are slices {painted_text(case.truth, volume.shape)}")

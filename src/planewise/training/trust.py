@@ -17,31 +17,40 @@ from planewise.models.seen_data import SeenData, spread_of
 from planewise.progress import say
 from planewise.volumes.slices import evenly
 
-LEAST_HELD_OUT = 3  # patients: calibrated on one patient, scores became worse on others (docs/presence.md)
 PATIENTS = 48  # at most, evenly among them: a large CT takes a minute on a CPU
 SLICES_SEEN = 8  # of each training patient
 SLICES_ASKED = 240  # of all held-out patients together, for the calibration of scores
 
 
 def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float) -> dict[int, ClassReliability]:
-    """Return the calibration of ``segmenter``'s scores, by class, for classes with enough slices.
+    """Return the calibration of ``segmenter``'s scores, by class, for classes with enough slices of enough cases.
 
     ``held_out``: prepared patients, whose slices are predicted as in use; ``margin``: of the organ's box.
     """
+    known: dict[int, ClassReliability] = {}
+    for value, of_class in answers_on(segmenter, held_out, margin).items():
+        scores, ious, *_ = of_class
+        if spoiled := int(np.count_nonzero(~np.isfinite(scores + ious))):
+            say(f"WARNING: class {value}: the network gave no number in {spoiled} of {len(scores)} held-out slices")
+        if (reliability := reliability_of(*of_class)) is not None:
+            known[value] = reliability
+    return known
+
+
+def answers_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float) -> dict[int, tuple[np.ndarray, ...]]:
+    """Return the model's outputs for held-out slices (n,), by class: score, IoU, true presence, Dice, and case.
+
+    See ``reliability_on`` for the arguments, and ``reliability_of`` for what is returned. Classes without a slice are
+    left out.
+    """
     paths = evenly(held_out, PATIENTS)
     rows = [
-        row for path in paths for row in _answers(segmenter, load_patient(path), SLICES_ASKED // len(paths), margin)
+        (*row, case)
+        for case, path in enumerate(paths)
+        for row in _answers(segmenter, load_patient(path), SLICES_ASKED // len(paths), margin)
     ]
-    known: dict[int, ClassReliability] = {}
-    for value in segmenter.classes:
-        of_class = [row[1:] for row in rows if row[0] == value]
-        if of_class:
-            scores, ious, there, dices = (np.array(column) for column in zip(*of_class))
-            if spoiled := int(np.count_nonzero(~np.isfinite(scores + ious))):
-                say(f"WARNING: class {value}: the network gave no number in {spoiled} of {len(scores)} held-out slices")
-            if (reliability := reliability_of(scores, ious, there, dices)) is not None:
-                known[value] = reliability
-    return known
+    by_class = {value: [row[1:] for row in rows if row[0] == value] for value in segmenter.classes}
+    return {value: tuple(map(np.array, zip(*of_class))) for value, of_class in by_class.items() if of_class}
 
 
 def _answers(

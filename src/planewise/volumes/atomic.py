@@ -1,5 +1,6 @@
 """A file or folder appears whole or not at all, and the old one stays until then."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -9,7 +10,31 @@ from pathlib import Path
 
 from planewise.errors import PlanewiseError, first_line
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
 WRITING = ".writing-"  # prefix of the temporary folder of a file being written; a killed process leaves it behind
+
+
+class DiskFull(PlanewiseError):
+    """There is no room left where results are written."""
+
+    @classmethod
+    def at(cls, path: Path, error: OSError, needed: int) -> "DiskFull":
+        """Return the error of ``path``, of which ``needed`` bytes were to be written."""
+        there = next((place for place in (path, *path.parents) if place.exists()), Path())
+        free = shutil.disk_usage(there).free
+        mb = f"{needed / 1e6:,.1f} MB to write, {free / 1e6:,.1f} MB free"
+        return cls(f"{path}: cannot be written ({error.strerror}: {mb}); nothing was left there")
+
+
+@contextmanager
+def refused_when_full(path: Path, needed: int) -> Iterator[None]:
+    """In here a full disk raises ``DiskFull``; ``path``: what is written, of ``needed`` bytes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise DiskFull.at(path, error, needed) from error
 
 
 @contextmanager
@@ -28,10 +53,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _put(temporary, path, holder / "replaced")
     except OSError as error:
+        if error.errno in FULL:
+            raise DiskFull.at(path, error, _bytes_in(temporary)) from error
         reason = error.strerror or first_line(error)
         raise PlanewiseError(f"{path}: cannot be written ({reason}); nothing was left there") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def _bytes_in(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder, as far as they were written."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _put(new: Path, path: Path, aside: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
+CORES = "PLANEWISE_CORES"  # environment variable: how many cores a process may use that shares them with others of ours
 
 
 def machine_memory() -> int:
@@ -14,10 +15,24 @@ def machine_memory() -> int:
 
 
 def machine_cores() -> int:
-    """Return how many cores this process may run on: the machine's, or those it was bound to (taskset, SLURM)."""
+    """Return how many cores this process may use: the machine's, or those it was bound to (taskset, SLURM); a worker's
+    share of them.
+    """
+    if CORES in os.environ:
+        return int(os.environ[CORES])
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cores_of_each(processes: int) -> int:
+    """Return how many cores each of ``processes`` may use."""
+    return max(1, machine_cores() // processes)
+
+
+def use_cores(count: int) -> None:
+    """Have this process, and those that it starts, use ``count`` cores."""
+    os.environ[CORES] = str(count)
 
 
 PROCESSES = min(2, machine_cores())  # default number of processes that prepare data

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from planewise.data.contrast import Contrast, contrast_of, objects_contrast, objects_polarity
+from planewise.data.contrast import Contrast, contrast_of, is_certain, objects_contrast, objects_polarity
 from planewise.data.intensity import TrainedIntensities
 from planewise.data.line_contrast import Lines
 
@@ -57,3 +57,24 @@ def test_a_file_states_one_polarity_if_no_more_is_known(more):
     seen = TrainedIntensities.model_validate(stated)
     assert seen.model_dump() == (stated if more else {"low": 0.2, "high": 0.9, "polarity": "dark"})
     assert TrainedIntensities.model_validate(seen.model_dump()) == seen
+
+
+@pytest.mark.parametrize(
+    ("lines", "tiles", "middle", "certain"),
+    [
+        ((0.2, 0.2), 4, 0.1, True),  # strong by itself
+        ((0.2, 0.07), 4, 0.4, True),
+        ((0.2, 0.07), 4, 0.3, False),  # bright lines, where dark ones are flattened
+        ((0.2, 0.05), 8, 0.5, True),
+        ((0.2, 0.05), 7, 0.5, False),  # too few
+        ((0.2, 0.05), 8, 0.4, False),
+        ((0.2, 0.05), 8, 0.7, True),
+        ((-0.2, -0.05), 8, 0.7, False),
+        ((-0.2, -0.05), 8, 0.3, True),
+        ((-0.2, 0.05), 8, 0.7, True),  # which no gamma does
+    ],
+)
+def test_a_contrast_is_certain_if_it_is_strong_or_not_due_to_a_gamma(lines, tiles, middle, certain):
+    of_tiles = [Lines(lines, 8.0)] * tiles
+    assert is_certain(contrast_of(of_tiles), of_tiles, middle) == certain
+    assert not is_certain(Contrast(), [], middle)

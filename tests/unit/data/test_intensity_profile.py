@@ -92,3 +92,21 @@ def test_what_a_model_is_trained_on_is_told_from_its_slices():
     assert measured.high == pytest.approx(trained.high, abs=0.02)
     with pytest.raises(ValueError, match="low must be less"):
         TrainedIntensities(low=0.5, high=0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_little_memory_gives_the_same_profile_from_thinner_slabs(dtype, monkeypatch):
+    monkeypatch.setattr("planewise.data.intensity_profile.SAMPLE", 5000)
+    read = []
+    volume = Volume(EIGHT_BIT.astype(dtype))
+    whole = measure_intensities(volume, PATH)
+    monkeypatch.setattr(
+        "planewise.data.intensity_profile.read_voxels",
+        lambda given, path, planes: read.append(planes.stop - planes.start) or given.voxels[planes],
+    )
+    slices = 3 * 144 * 144 * np.dtype(dtype).itemsize
+    assert dataclasses.asdict(measure_intensities(volume, PATH, 4 * slices)) == dataclasses.asdict(whole)
+    assert max(read) == 3
+    assert sum(read) == 32
+    measure_intensities(volume, PATH, 1)
+    assert read[-1] == 1

@@ -1,5 +1,6 @@
 """Intensities: one image in every encoding is seen alike, and what cannot be told is refused."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -143,9 +144,40 @@ def test_a_border_says_nothing_of_the_contrast():
 def test_what_could_not_be_checked_is_said_with_what_the_truth_says():
     profile = measure_intensities(Volume(EIGHT_BIT[:, :100, :100]), PATH)  # too small for lines
     rule = IntensityRule(trained())
-    assert rule.unchecked(profile).endswith("could not be checked; --invert, if it is inverted")
+    assert rule.unchecked(profile).endswith("is taken as that of the training data; --invert, if it is inverted")
     dark = IntensityRule(trained().model_copy(update={"objects": "dark"}))
-    assert dark.unchecked(profile).endswith("darker than their surroundings; --invert, if here they are brighter")
+    assert dark.unchecked(profile).endswith(
+        "darker than their surroundings; --invert, if in a volume they are brighter"
+    )
     assert not IntensityRule(trained(), invert=True).unchecked(profile)  # the user has said it
     assert not IntensityRule(trained(), given=(0.0, 255.0)).unchecked(profile)
     assert not rule.unchecked(measure_intensities(Volume(EIGHT_BIT), PATH))
+
+
+def test_an_inverted_contrast_that_is_not_certain_is_only_a_warning():
+    profile = measure_intensities(Volume(255 - membranes()), PATH)
+    assert profile.certain
+    rule, doubtful = IntensityRule(DARK), replace(profile, certain=False)
+    assert list(rule.doubts(profile, PATH)) == []  # it is refused
+    assert choose_range(doubtful, DARK, PATH)[1].endswith("(black) to 255; its contrast may be inverted")
+    (doubt,) = rule.doubts(doubtful, PATH)
+    assert doubt.startswith("WARNING: cell.tiff: its contrast may be inverted: thin lines bright, broad lines bright (")
+    assert list(IntensityRule(DARK, invert=True).doubts(doubtful, PATH)) == []
+
+
+def test_an_inversion_that_contradicts_the_contrast_is_a_warning():
+    profile = measure_intensities(Volume(membranes()), PATH)
+    assert list(IntensityRule(DARK).doubts(profile, PATH)) == []
+    (doubt,) = IntensityRule(DARK, invert=True).doubts(profile, PATH)
+    assert doubt.startswith("WARNING: cell.tiff: its contrast is that of the training data (thin lines dark, broad ")
+    assert "leave --invert out" in doubt
+
+
+def test_ids_of_objects_are_refused_as_an_image_unless_a_range_is_given():
+    ids = em_phantom((16, 96, 96), 20, 0)[1]
+    assert len(np.unique(ids)) > 9
+    with pytest.raises(
+        PlanewiseError, match=r"^cell.tiff: looks like labels, not like an image: .*--intensity LOW HIGH"
+    ):
+        seen(ids)
+    seen(ids, IntensityRule(trained(), given=(0.0, 20.0)))

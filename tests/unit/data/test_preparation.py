@@ -138,3 +138,15 @@ def test_a_training_goes_on_with_what_it_began_with_only(tmp_path, capsys):
         check_same(tmp_path / "prepared.json", Record(MadeFrom({**MADE.options, "size": 6}, MADE.data)))
     with pytest.raises(PlanewiseError, match="these have none"):
         check_same(tmp_path / "prepared.json", None)
+
+
+def test_what_a_model_states_is_one_clause_if_the_model_differs():
+    before = MadeFrom({"model": "A", "axes": ["xy"], "min_size": "by the objects", "repair": True}, {})
+    now = MadeFrom({"model": "B", "axes": ["xy", "xz"], "min_size": 500, "repair": False}, {})
+    said = "axes: xy -> xy xz; model: A -> B; and with the model what it states: min_size, repair"
+    assert before.differences(now, derived={"min_size", "repair"}) == said
+    assert before.differences(now, derived={"repair"}).startswith(
+        "axes: xy -> xy xz; min_size: by the objects -> 500; "
+    )
+    same = MadeFrom(now.options | {"model": "A"}, {})
+    assert before.differences(same, derived={"repair"}).endswith("repair: yes -> no")  # a file that was edited

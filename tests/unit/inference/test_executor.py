@@ -17,6 +17,7 @@ from planewise.inference.executor import ThisProcess, WorkerDied, executor, name
 from planewise.inference.planes import SharedPredictor, SliceOptions
 from planewise.inference.processes import Processes
 from planewise.inference.worker import Loading, Worker, take_gpu, threads_of_each
+from planewise.volumes.machine import cores_of_each, machine_cores
 
 AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 1)
 
@@ -51,7 +52,8 @@ def check_slices_are_shared(workers, raised=ValueError):
 def test_here():
     with executor(Adder, "cpu") as workers:
         assert isinstance(workers, ThisProcess)
-        assert workers.size == 0
+        assert workers.in_this_process
+        assert workers.size == 1
         check_all_holds(workers, None)
         check_slices_are_shared(workers)
 
@@ -81,7 +83,9 @@ def test_processes():
     with executor(Adder, "cpu", devices=2) as workers:
         assert isinstance(workers, Processes)
         assert workers.size == 2
+        assert not workers.in_this_process
         check_all_holds(workers, 2)
+        assert workers.result(workers.submit(machine_cores)) == cores_of_each(2)
         check_slices_are_shared(workers)
 
 

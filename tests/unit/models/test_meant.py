@@ -14,27 +14,31 @@ def meant(given):
 
 def test_a_name_that_is_nearly_one_means_that(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert meant("MitoNet_v2") == "; did you mean MitoNet_v1?"
-    assert meant("mitonet-v1.yaml") == "; did you mean MitoNet_v1 or MitoNet_v1_mini?"
-    assert meant("sam2_heira_tiny") == "; did you mean sam2_hiera_tiny?"
-    assert meant("xyzzy") == ""
+    assert meant("MitoNet_v2") == "; did you mean MitoNet_v1? Or give"
+    assert meant("mitonet-v1.yaml") == "; did you mean MitoNet_v1 or MitoNet_v1_mini? Or give"
+    assert meant("sam2_heira_tiny") == "; did you mean sam2_hiera_tiny? Or give"
+    assert meant("xyzzy") == "; give"
     Path("MitoNet_v3.yaml").touch()
-    assert meant("MitoNet_v2") == "; did you mean MitoNet_v1 or MitoNet_v3.yaml?"
+    assert meant("MitoNet_v2") == "; did you mean MitoNet_v1 or MitoNet_v3.yaml? Or give"
 
 
 def test_a_path_with_a_typing_error_means_a_file_of_its_folder(tmp_path):
     for name in ("Cells.yaml", "Cells.txt", "Nuclei.pth", "planewise.json"):
         (tmp_path / name).touch()
-    assert meant(tmp_path / "Cels.yaml") == f"; did you mean {tmp_path / 'Cells.yaml'}?"
-    assert meant(tmp_path / "nuclei.yaml") == f"; did you mean {tmp_path / 'Nuclei.pth'}?"  # another ending
-    assert meant(tmp_path / "MitoNet_v2") == ""  # a name is a name only by itself
-    assert meant(tmp_path / "none" / "Cells.yaml") == f"; there is no folder {tmp_path / 'none'}"
+    assert meant(tmp_path / "Cels.yaml") == f"; did you mean {tmp_path / 'Cells.yaml'}? Or give"
+    assert meant(tmp_path / "nuclei.yaml") == f"; did you mean {tmp_path / 'Nuclei.pth'}? Or give"  # another ending
+    assert meant(tmp_path / "MitoNet_v2") == "; give"  # a name is a name only by itself
+    assert meant(tmp_path / "none" / "Cells.yaml") == f"; there is no folder {tmp_path / 'none'}; give"
 
 
 @pytest.mark.parametrize(
     ("command", "given", "words"),
     [
-        ("mito predict --output o --input in.tif --trained_model", "MitoNet_v2", "; did you mean MitoNet_v1?"),
+        (
+            "mito predict --output o --input in.tif --trained_model",
+            "MitoNet_v2",
+            "; did you mean MitoNet_v1? Or give the path of a model's",
+        ),
         ("mito predict --output o --input in.tif --trained_model", "there/Cels.yaml", "mean there/Cells.yaml?"),
         ("mito train d m --model_config", "MitoNet_smal", "; did you mean MitoNet_small?"),
         ("ild predict in.tif o --trained_model", "there/medsam_modl.pth", "; did you mean there/medsam_model.pth?"),

@@ -151,3 +151,50 @@ def test_ignored_pixels_stay_ignored_in_bands(monkeypatch):
     labels = np.full((16, 200), -1, np.int32)
     _, ids = varied_crop(lambda: (labels + 1.0, labels), 64, Variation((1.0, 1.0)), np.random.default_rng(0))
     assert (ids == -1).all()
+
+
+def rare_object(shape, draws):
+    """Return a function whose slices of ``shape`` are empty, except each third, which shows an object at a side."""
+
+    def draw():
+        draws.append(len(draws))
+        labels = np.zeros(shape, np.int32)
+        if len(draws) % 3 == 0:
+            labels[1:4, shape[1] // 2 - 1 : shape[1] // 2 + 2] = 1
+        return np.full(shape, 0.5, np.float32), labels
+
+    return draw
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (40, 400), (400, 40), (20, 20)])
+def test_a_view_near_objects_shows_one_however_few_slices_and_places_do(monkeypatch, shape):
+    monkeypatch.setattr(augment, "MARGIN", 0.0)
+    for seed in range(20):
+        variation = Variation((0.7, 1.4), near_objects=1.0)
+        _, ids = varied_crop(rare_object(shape, []), 64, variation, np.random.default_rng(seed))
+        assert (ids > 0).any()
+
+
+def test_the_share_of_views_near_objects_is_as_asked(monkeypatch):
+    monkeypatch.setattr(augment, "MARGIN", 0.0)
+
+    def share(near_objects):
+        variation, draw = Variation((1.0, 1.0), near_objects=near_objects), rare_object((300, 400), [])
+        crops = [varied_crop(draw, 64, variation, np.random.default_rng(seed)) for seed in range(200)]
+        return np.mean([(ids > 0).any() for _, ids in crops])
+
+    assert share(0.0) < 0.1
+    assert 0.4 < share(0.5) < 0.6
+
+
+def test_where_no_slice_shows_an_object_a_view_is_drawn_anywhere():
+    empty = np.zeros((90, 90), np.int32)
+    draws = []
+
+    def draw():
+        draws.append(1)
+        return np.full((90, 90), 0.5, np.float32), empty
+
+    _, ids = varied_crop(draw, 64, Variation((1.0, 1.0), near_objects=1.0), np.random.default_rng(0))
+    assert not ids.any()
+    assert len(draws) == augment.DRAWS

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from planewise.data.prepared import IGNORED, Patient, save_patient
-from planewise.training.trust import reliability_on, seen_in
+from planewise.training.trust import answers_on, reliability_on, seen_in
 from planewise.volumes.volume import Volume
 
 
@@ -42,8 +42,9 @@ def write(folder, name, depth=20, ignored=False, organ=True, spacing=2.0):
 
 
 def test_scores_are_held_against_the_truth_of_patients_held_out(tmp_path):
-    known = reliability_on(Fixed(), [write(tmp_path, "a"), write(tmp_path, "bb")], 0)[3]
-    assert (known.with_class, known.without) == (20, 20)
+    known = reliability_on(Fixed(), [write(tmp_path, name) for name in ("a", "bb", "ccc")], 0)[3]
+    assert (known.with_class, known.without) == (30, 30)
+    assert known.gain.is_clear
     assert known.presence.share(2.0) > 0.9
     assert known.presence.share(-2.0) < 0.1
     assert abs(known.dice.share(0.5) - 2 / 3) < 0.02
@@ -59,9 +60,18 @@ class Spoiled(Fixed):
 
 
 def test_a_slice_in_which_the_network_gives_no_number_does_not_count_and_is_said(tmp_path, capsys):
-    known = reliability_on(Spoiled(), [write(tmp_path, "a"), write(tmp_path, "bb")], 0)[3]
-    assert (known.with_class, known.without) == (19, 20)
-    assert "WARNING: class 3: the network gave no number in 1 of 40 held-out slices" in capsys.readouterr().err
+    known = reliability_on(Spoiled(), [write(tmp_path, name) for name in ("a", "bb", "ccc")], 0)[3]
+    assert (known.with_class, known.without) == (29, 30)
+    assert "WARNING: class 3: the network gave no number in 1 of 60 held-out slices" in capsys.readouterr().err
+
+
+def test_a_case_is_a_patient(tmp_path):
+    scores, _, there, _, cases = answers_on(
+        Fixed(), [write(tmp_path, "a", depth=4), write(tmp_path, "bb", depth=2)], 0
+    )[3]
+    assert scores.tolist() == [2, 2, -2, -2, 2, -2]
+    assert there.tolist() == (scores > 0).tolist()
+    assert cases.tolist() == [0, 0, 0, 0, 1, 1]
 
 
 def test_where_nobody_knows_whether_a_class_is_there_it_is_not_asked(tmp_path):

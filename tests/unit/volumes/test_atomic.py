@@ -1,12 +1,13 @@
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import zarr
 
-from planewise.volumes.atomic import atomic_path, write_again
+from planewise.volumes.atomic import DiskFull, atomic_path, refused_when_full, write_again
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.volume import Volume
 
@@ -78,3 +79,24 @@ def test_ctrl_c_while_a_folder_is_replaced_leaves_one_of_the_two(tmp_path, monke
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
         "folder", "folder/new" if is_new else "folder/old",
     ]  # fmt: skip
+
+
+def test_a_full_disk_is_said_with_what_was_to_be_written_and_what_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1_500_000))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    words = (
+        r"a\.bin: cannot be written \(No space left on device: 2\.0 MB to write, 1\.5 MB free\); nothing was left there"
+    )
+
+    def write():
+        with atomic_path(tmp_path / "a.bin") as temporary:
+            temporary.write_bytes(bytes(2_000_000))
+            raise full
+
+    with pytest.raises(DiskFull, match=words):
+        write()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DiskFull, match=words), refused_when_full(tmp_path / "none" / "a.bin", 2_000_000):
+        raise full
+    with pytest.raises(PermissionError), refused_when_full(tmp_path / "a.bin", 2_000_000):
+        raise PermissionError

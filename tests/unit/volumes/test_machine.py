@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from planewise.volumes.machine import machine_cores
+from planewise.volumes.machine import CORES, cores_of_each, machine_cores, use_cores
 
 ON_ONE_CORE = """
 import os
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
 from planewise.apps.ild.options import IldPrepare, IldTrain
 from planewise.apps.mito.train_options import MitoTrain
-from planewise.volumes.machine import machine_cores
+from planewise.volumes.machine import CORES, cores_of_each, machine_cores, use_cores
 print(machine_cores(), *(options.model_fields["num_workers"].default for options in (MitoTrain, IldPrepare, IldTrain)))
 """
 
@@ -27,3 +27,10 @@ def test_cores_are_counted_where_none_can_be_bound(monkeypatch):
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 6)
     assert machine_cores() == 6
+
+
+def test_workers_share_the_cores(monkeypatch):
+    monkeypatch.setenv(CORES, "8")
+    assert [cores_of_each(count) for count in (1, 3, 16)] == [8, 2, 1]
+    use_cores(2)
+    assert machine_cores() == 2

@@ -205,9 +205,9 @@ def _shared(
         except PlanewiseError as error:  # the scheduler is lost
             yield case, Problem.of(path, error), True
             continue
-        if not workers.size:  # this process has done the work by now
+        if workers.in_this_process:  # which has done the work by now
             yield outcome(case)
-    if workers.size:
+    if not workers.in_this_process:
         yield from map(outcome, submitted)
 
 

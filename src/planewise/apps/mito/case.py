@@ -1,12 +1,12 @@
 """The settings and the result files of one volume of mito predict, known before any prediction."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito.options import PUBLISHED, MitoPredict
+from planewise.apps.mito.options import PUBLISHED, MitoPredict, too_many_votes
 from planewise.apps.mito.predict_settings import calibration_of, limits_of
 from planewise.data.case import channel_within
 from planewise.data.classes import BACKGROUND, DATASET_FILE
@@ -18,12 +18,14 @@ from planewise.inference.confidence import ConfidenceOfVoxels, confidences, writ
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration, ModelFile
-from planewise.progress import say
+from planewise.progress import WARNING, say
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.geometry import voxel_um3
 from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
+
+LISTED = 3  # cases in a message
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class VolumeToPredict:
         planes, why = choose_planes(volume, model.planes, options.axes)
         unlike = pixel_note(volume, planes, model.pixel_nm, options.downsampling)
         several = model.several
+        if why_not := too_many_votes(options.pixel_vote_thr, planes):
+            raise PlanewiseError(f"--pixel_vote_thr {options.pixel_vote_thr}: {why_not}")
         if several is not None and len(planes) >= 2 * options.pixel_vote_thr:
             raise PlanewiseError(
                 f"--pixel_vote_thr {options.pixel_vote_thr}: with several classes, more than half of "
@@ -122,18 +126,19 @@ class VolumeToPredict:
         classes = self.several is not None
         return Results.named(folder, name, ending, self.planes, options.confidence_volume, classes)
 
-    def notes(self, name: str, options: MitoPredict, model: ModelFile) -> Iterator[str]:
-        """Yield what to print about the volume before it is predicted, besides its intensities and planes.
+    def notes(self, options: MitoPredict, model: ModelFile) -> Iterator[str]:
+        """Yield what to print about the volume before it is predicted, besides its intensities; see ``say_notes``.
 
         ``options``: with the smallest size of objects in this volume; see ``sized``.
         """
+        yield self.why
         if self.unlike:
-            yield f"{name}: {self.unlike}"
+            yield self.unlike
         if self.uncertain and (self.several is None or self.several.things):
-            yield f"{name}: {self.uncertain}; that column of the table of objects is empty"
+            yield f"{self.uncertain}; that column of the table of objects is empty"
         if options.min_agreement and len(self.planes) > 1:
             yield (
-                f"{name}: objects are left out if all planes agree on less than {options.min_agreement:g} of their "
+                f"objects are left out if all planes agree on less than {options.min_agreement:g} of their "
                 f"voxels; see --min_agreement ({self.set_by('min_agreement', options)})"
             )
         if model.object_sizes is not None and options.min_size is not None:
@@ -142,8 +147,8 @@ class VolumeToPredict:
             size = "" if each is None else f" ({least * each:.2g} um^3)"
             whole = model.object_sizes.whole
             yield (
-                f"{'WARNING: ' if whole and least > trained else ''}{name}: objects under {least:,} voxels{size} are "
-                "left out; the smaller objects of the model's training data "
+                f"{WARNING if whole and least > trained else ''}objects under {least:,} voxels{size} are left out; "
+                "the smaller objects of the model's training data "
                 f"{f'have {trained:,.0f} voxels here' if whole else 'are cut by the faces of their volumes'}; "
                 "see --min_size"
             )
@@ -161,18 +166,40 @@ class VolumeToPredict:
             return "from the model's file"
         return "as published" if value == PUBLISHED[name] else "from the command line"
 
-    def slice_options(self, model: ModelFile, options: MitoPredict) -> tuple[SliceOptions, str]:
+    def slice_options(
+        self, model: ModelFile, options: MitoPredict, tell: Callable[[str], None] = say
+    ) -> tuple[SliceOptions, str]:
         """Return how slices are prepared for the model, and what was decided about intensities, as text.
 
-        All voxels are read for this. Raises PlanewiseError if their range is not clear, or contrast is inverted.
+        All voxels are read for this. ``tell``: called with what is in doubt about the volume. Raises
+        PlanewiseError if their range is not clear, or contrast is inverted.
         """
         rule = IntensityRule(model.trained_intensities(), options.intensity, options.invert)
-        range_, seen, profile = rule.range_of(self.volume, self.path)
+        range_, seen, profile = rule.range_of(self.volume, self.path, options.memory_bytes())
         if doubt := profile.like_labels(self.path):
-            say(doubt)
-        seen = "; ".join(filter(None, (seen, rule.unchecked(profile))))
+            tell(doubt)
+        for doubt in rule.doubts(profile, self.path):
+            tell(doubt)
+        if question := rule.unchecked(profile):
+            seen = f"{seen}; its contrast could not be checked"
+            tell(question)
         norms = model.norms
         return SliceOptions(range_, norms.mean, norms.std, model.padding_factor, options.downsampling), seen
+
+
+def say_notes(notes: Mapping[str, Iterable[str]]) -> None:
+    """Print the notes on cases, by the case's name: each once, with the cases it is about."""
+    cases_of: dict[str, list[str]] = {}
+    for name, of_case in notes.items():
+        for note in of_case:
+            cases_of.setdefault(note, []).append(name)
+    for note, names in cases_of.items():
+        who = f"all {len(notes)} volumes" if len(names) == len(notes) > 1 else _listed(names)
+        say(f"{WARNING if note.startswith(WARNING) else ''}{who}: {note.removeprefix(WARNING)}")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def write_confidence(

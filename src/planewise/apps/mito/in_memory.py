@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from planewise.apps.mito.case import Results, VolumeToPredict, things_text, write_confidence
-from planewise.apps.mito.no_objects import why_no_objects
+from planewise.apps.mito.left_out import left_out
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.predict_settings import grouping_of
 from planewise.data.panoptic import PanopticClasses
@@ -101,10 +101,12 @@ def segment_into_files(
         say(f"{name}: {things_text(several, [objects.count for objects in fused])}")
     voxels = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
     write_confidence(case, results, joined_votes(votes) if votes else None, voxels, classes)
-    if things.count == 0 and of_things:
+    if of_things:
         of_planes = [of_class.dropped for plane in planes for of_class, thing in zip(plane, kinds) if thing]
         fused_ones = [objects.dropped for objects in of_things if isinstance(objects, FusedObjects)]
-        say(f"{name}: {why_no_objects(case, options, sum(of_planes, NONE_DROPPED), sum(fused_ones, NONE_DROPPED))}")
+        dropped = sum(of_planes, NONE_DROPPED), sum(fused_ones, NONE_DROPPED)
+        if fallen := left_out(case, options, *dropped, things.count):
+            say(f"{name}: {fallen}")
     return things.count
 
 

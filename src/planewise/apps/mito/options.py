@@ -33,6 +33,17 @@ def low_and_high(intensity: tuple[float, float] | None) -> tuple[float, float] |
     return intensity
 
 
+def too_many_votes(votes: int, planes: tuple[Plane, ...]) -> str:
+    """Return why no voxel can have so many ``votes``, as text; empty if it can. A single plane needs no vote."""
+    if votes <= len(planes) or (len(planes) == 1 and votes == PUBLISHED["pixel_vote_thr"]):
+        return ""
+    there = f"there are {len(planes)} planes" if len(planes) > 1 else "there is one plane"
+    return (
+        f"no voxel can have so many votes, since {there}, {', '.join(planes)}: give --pixel_vote_thr {len(planes)}, or "
+        "more planes with --axes"
+    )
+
+
 UNITS_OF_MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -113,7 +124,7 @@ class MitoPredict(Options):
     each object is in {case}_objects.csv."""
     min_extent: int = Field(5, ge=0)
     """Smallest side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
-    pixel_vote_thr: int = Field(2, ge=1)
+    pixel_vote_thr: int = Field(2, ge=1, le=len(PLANES))
     """Number of planes that must agree on a voxel."""
     published: bool = False
     """Make objects as published, whatever the model's file states: --confidence_thr 0.5 --center_confidence_thr 0.1
@@ -143,6 +154,13 @@ class MitoPredict(Options):
 
     _axes = field_validator("axes")(distinct_planes)
     _intensity = field_validator("intensity")(low_and_high)
+
+    @field_validator("pixel_vote_thr")
+    @classmethod
+    def _enough_planes(cls, value: int, info: ValidationInfo) -> int:
+        if (planes := info.data.get("axes")) and (why := too_many_votes(value, planes)):
+            raise ValueError(why)
+        return value
 
     @field_validator("published")
     @classmethod

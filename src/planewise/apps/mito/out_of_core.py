@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.apps.mito.case import Results, VolumeToPredict, things_text, write_confidence
-from planewise.apps.mito.no_objects import why_no_objects
+from planewise.apps.mito.left_out import left_out
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.predict_settings import grouping_of
 from planewise.errors import PlanewiseError, Problem
@@ -28,7 +28,7 @@ from planewise.inference.out_of_core.segment import counts_of, dropped_of, segme
 from planewise.inference.planes import SliceOptions
 from planewise.processes import alone
 from planewise.progress import progress, say
-from planewise.volumes.atomic import atomic_path, write_again
+from planewise.volumes.atomic import DiskFull, atomic_path, write_again
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats import ending_of, itk, ome_zarr, result_ending, stem_of
 from planewise.volumes.formats.ome_zarr import CHUNK, blocks, create, missing_chunks
@@ -36,6 +36,7 @@ from planewise.volumes.machine import machine_memory
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume, access
 
+LABEL_BYTES = 4  # of a voxel, where there are more than 65,535 objects
 STREAMING_MEMORY = 4 * 10**9  # bytes; the default limit of a process
 
 
@@ -69,8 +70,16 @@ def segment_out_of_core(
             count = _with_progress(job, name, volume, workers)
             _deliver(job, volume, results, name)
             _write_tables(job, case, results, name)
-            if count == 0 and (case.several is None or case.several.things):
-                say(f"{name}: {why_no_objects(case, options, *dropped_of(job))}")
+            things = case.several is None or case.several.things
+            if things and (fallen := left_out(case, options, *dropped_of(job), count)):
+                say(f"{name}: {fallen}")
+        except DiskFull as error:
+            need = math.prod(job.shape) * (len(job.axes) + 1) * LABEL_BYTES
+            raise Unfinished(
+                f"the disk of {results.final.parent} is full: {error}. All results take at most {need / 1e9:.2g} GB "
+                f"uncompressed, mostly far less. Make room there; finished parts are kept in {results.work}: run the "
+                "same command again to continue"
+            ) from error
         except Exception as error:  # each codec raises errors of its own type for a damaged store
             problem = Problem.of(case.path, error).what
             raise Unfinished(

@@ -1,13 +1,15 @@
 """mito predict: predict each case in memory or streamed, into a folder of results, with those of the planes."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito.case import Results, VolumeToPredict, write_class_names
+from planewise.apps.mito.case import Results, VolumeToPredict, say_notes, write_class_names
 from planewise.apps.mito.in_memory import classes_in_memory, memory_for, segment_into_files, write_classes
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import remove_work, segment_out_of_core
-from planewise.apps.mito.predict_settings import UNSAID, decisive, settled
+from planewise.apps.mito.predict_settings import UNSAID, decisive, derived, settled
 from planewise.apps.mito.store import predict_store
 from planewise.data.input_images import cases_in, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST
@@ -18,12 +20,22 @@ from planewise.inference.executor import ThisProcess, executor
 from planewise.inference.planes import NetworkPredictor, NetworkSource, SharedPredictor, SliceOptions, SlicePredictor
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights, refuse_other_classes
-from planewise.progress import say
+from planewise.progress import each_once, say
 from planewise.report.tables import report_problems
 from planewise.volumes.formats import ending_of, ome_zarr, result_ending
 from planewise.volumes.machine import machine_memory
 
 WORTH_SAYING = 10**9  # bytes that a case needs
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A case that is to be predicted, where its results go, and what is to be printed about it before."""
+
+    name: str
+    path: Path
+    results: Results
+    notes: tuple[str, ...]
 
 
 def predict_mito(options: MitoPredict) -> int:
@@ -53,7 +65,7 @@ def predict_cases(
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
     model = read_model_file(model_path)
-    options = settled(options, model)
+    of_model, options = derived(options), settled(options, model)
     weights = locate_weights(model, model_path)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     apart, clashing = refuse_names_of_planes(dict(cases))
@@ -69,6 +81,7 @@ def predict_cases(
         renewed,
         unsaid=UNSAID,
         kind=MitoPredict,
+        derived=of_model,
     )
     done, waiting = _done_and_waiting(apart, run, model, options, problems)
     if not waiting:
@@ -77,29 +90,31 @@ def predict_cases(
     network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
     refuse_other_classes(network, model, model_path)
     if model.several is not None:
-        write_class_names(waiting[0][2], model.several, replace=options.overwrite or renewed)
+        write_class_names(waiting[0].results, model.several, replace=options.overwrite or renewed)
+    say_notes({case.name: case.notes for case in waiting})
+    tell = each_once()
     with executor(NetworkSource(weights, model.architecture, half), device, options.devices) as workers:
-        predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(network, half)
-        for name, path, results in waiting:
+        predictor = NetworkPredictor(network, half) if workers.in_this_process else SharedPredictor(workers)
+        for case in waiting:
             try:
-                made = _predict_waiting(name, path, results, model, predictor, options, run)
-                done[name] = results
-                remove_work(results)
-                say(f"{name}: {made}, {results.final}")
+                made = _predict_waiting(case, model, predictor, options, run, tell)
+                done[case.name] = case.results
+                remove_work(case.results)
+                say(f"{case.name}: {made}, {case.results.final}")
             except Exception as error:  # whatever goes wrong with one case, the others are still wanted
-                problems.append(Problem.of(path, error))
+                problems.append(Problem.of(case.path, error))
     return done
 
 
 def _done_and_waiting(
     cases: dict[str, Path], run: Run, model: ModelFile, options: MitoPredict, problems: list[Problem]
-) -> tuple[dict[str, Results], list[tuple[str, Path, Results]]]:
-    """Return the results of the cases that are done already, and the others with where their results go.
+) -> tuple[dict[str, Results], list[Waiting]]:
+    """Return the results of the cases that are done already, and the others.
 
     Cases that cannot be opened join ``problems``.
     """
     done: dict[str, Results] = {}
-    waiting: list[tuple[str, Path, Results]] = []
+    waiting: list[Waiting] = []
     for name, path in cases.items():
         try:
             case = VolumeToPredict.open(path, model, options)
@@ -109,32 +124,31 @@ def _done_and_waiting(
                 remove_work(results)
                 done[name] = results
             else:
-                waiting.append((name, path, results))
+                notes = tuple(case.notes(case.sized(model, options), model))
+                waiting.append(Waiting(name, path, results, notes))
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
     return done, waiting
 
 
 def _predict_waiting(
-    name: str,
-    path: Path,
-    results: Results,
+    waiting: Waiting,
     model: ModelFile,
     predictor: SlicePredictor,
     options: MitoPredict,
     run: Run,
+    tell: Callable[[str], None],
 ) -> str:
-    """Predict the case ``name`` at ``path``; return how many objects, or classes, it has, to read.
+    """Predict a case; return how many objects, or classes, it has, to read.
 
-    What was decided for it is noted in ``run``.
+    What was decided for it is noted in ``run``. ``tell``: see ``VolumeToPredict.slice_options``.
     """
+    name, path, results = waiting.name, waiting.path, waiting.results
     with run.making(name, [path], results.files, results.work) as decided:
         case = VolumeToPredict.open(path, model, options)  # again, so that only one case's voxels are in memory
-        slices, seen = case.slice_options(model, options)
-        say(f"{name}: {seen}; {case.why}")
+        slices, seen = case.slice_options(model, options, tell)
+        say(f"{name}: {seen}")
         sized = case.sized(model, options)
-        for note in case.notes(name, sized, model):
-            say(note)
         count = predict_case(name, case, slices, results, predictor, sized, run.identity(name))
         one, what = ("class", "classes") if options.fuse == "probabilities" else ("object", "objects")
         decided |= {"intensities": seen, "planes": case.why, "min_size": sized.min_size, what: count}

@@ -20,6 +20,7 @@ DECISIVE = {  # options that change the results
 UNSAID: dict[str, object] = {  # of what manifests leave out
     "min_agreement": 0.0, "repair": False, "extend": False, "confidence_volume": False,
 }  # fmt: skip
+OF_MODEL = {"calibration", "classes", "fuse", "model's YAML"}  # decisive settings that no option gives
 READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architecture"}
 
 
@@ -96,6 +97,13 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
         "model's YAML": model.model_dump(mode="json", include=READ_OF_MODEL),
         "precision": "bf16" if half else "32",
     }
+
+
+def derived(options: MitoPredict) -> set[str]:
+    """Return the decisive settings that the model states, for ``options`` as they were given."""
+    given = {"min_size": options.min_size is not None, "min_agreement": options.min_agreement is not None}
+    given |= {"repair": options.repair != "auto", "extend": options.extend != "auto"}
+    return OF_MODEL | {name for name, by_user in given.items() if not by_user and not options.published}
 
 
 def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:

@@ -128,12 +128,13 @@ def _made_from(
             if case.truth is not None and case.instances:
                 data[f"{case.name} ({'classes' if several else 'ignored'})"] = _beside(case.truth, case.name)
     trained = intensities.trained
+    contrast = trained.contrast  # it decides which cases are refused as inverted; usually of one polarity
     decisive = {
         "layout": LAYOUT,
         "planes": planes,
         "class": _trained(target),
         "ignore label": target.ignore,
-        TRAINED: (trained.low, trained.high, trained.contrast.polarity),
+        TRAINED: (trained.low, trained.high, contrast.fine if contrast.fine == contrast.broad else str(contrast)),
         "intensity": intensities.given,
         "invert": intensities.invert,
     }

@@ -1,9 +1,9 @@
 """mito predict from one volume of any size to one OME-Zarr store."""
 
-from planewise.apps.mito.case import VolumeToPredict, write_class_names
+from planewise.apps.mito.case import VolumeToPredict, say_notes, write_class_names
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import Unfinished, remove_work, segment_out_of_core
-from planewise.apps.mito.predict_settings import UNSAID, decisive, settled
+from planewise.apps.mito.predict_settings import UNSAID, decisive, derived, settled
 from planewise.data.case import case_name, is_volume
 from planewise.data.input_images import cases_in
 from planewise.data.manifest import MANIFEST
@@ -40,7 +40,7 @@ def segment_store(options: MitoPredict) -> None:
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
     model = read_model_file(model_path)
-    options = settled(options, model)
+    of_model, options = derived(options), settled(options, model)
     weights = locate_weights(model, model_path)
     case = VolumeToPredict.open(options.input, model, options)
     network = inference_network(weights, model.architecture, "cpu")  # loaded here to refuse unusable weights
@@ -52,12 +52,14 @@ def segment_store(options: MitoPredict) -> None:
     how, made_by = decisive(options, model, half), "mito predict"
     run = Run.begin(
         manifest, made_by, how, weights, [stored], options.overwrite,
-        store=options.output, unsaid=UNSAID, kind=MitoPredict,
+        store=options.output, unsaid=UNSAID, kind=MitoPredict, derived=of_model,
     )  # fmt: skip
     if run.is_done(stored, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         remove_work(results)
         return
+    options = case.sized(model, options)
+    say_notes({name: case.notes(options, model)})
     if case.several is not None:
         write_class_names(results, case.several, replace=options.overwrite)
     # An absolute path, so that all processes use the same file, whatever their working folder.
@@ -67,10 +69,7 @@ def segment_store(options: MitoPredict) -> None:
             slices, seen = case.slice_options(model, options)
         except PlanewiseError as error:
             raise Unfinished(str(error)) from error
-        say(f"{name}: {seen}; {case.why}")
-        options = case.sized(model, options)
-        for note in case.notes(name, options, model):
-            say(note)
+        say(f"{name}: {seen}")
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
             count = segment_out_of_core(case, slices, results, workers, options, run.identity(stored), name)
         decided |= {"intensities": seen, "planes": case.why, "min_size": options.min_size, "objects": count}

@@ -46,8 +46,6 @@ from planewise.volumes.formats.ome_zarr import Index, add_pyramid, blocks
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
 
-BESIDE = 1  # slabs or blocks that this process's threads finish while the next is worked on; see ``plan_slabs``
-
 
 def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, int], None]) -> int:
     """Segment a volume into ``job.plane_store`` of each plane and ``job.final_store``; return the number of objects.
@@ -154,7 +152,7 @@ def _each_block(
     waiting: list[Any] = []
     for block, before in zip(all_blocks, done):
         if not before:
-            waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size or BESIDE)
+            waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size)
         advance(what, 1)
     workers.wait(waiting, 0)
 
@@ -175,7 +173,7 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
 
     def outputs_of(start: int) -> Any:
         if start not in outputs:
-            if workers.size == 0:  # threads read a slab ahead; other processes read for themselves
+            if workers.in_this_process:  # threads read a slab ahead; other processes read for themselves
                 for each in (start, start + job.slabs[plane]):
                     if not done.get(each, True) and each not in reading | outputs:
                         reading[each] = workers.submit(read_slab, job, plane, each)
@@ -196,7 +194,7 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
             before = workers.submit(last_of, filtered, before, job.grouping.median_kernel // 2)
             finished = workers.submit(finish_slab, job, plane, start, outputs_of(start), filtered, before)
             all_finished.append(finished)
-            waiting = workers.wait([*waiting, finished], workers.size or BESIDE)
+            waiting = workers.wait([*waiting, finished], workers.size)
             del outputs[start], filtered, finished
         slab = job.slab(plane, start)
         advance(plane, slab.stop - slab.start)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.atomic import refused_when_full
 from planewise.volumes.axes import as_zyx, order_of
 from planewise.volumes.formats import Format, stem_of
 from planewise.volumes.label_names import LabelNames, hexadecimal, rgb
@@ -122,10 +123,11 @@ def open_to_fill(path: Path) -> Any:
 def fill_block(array: Any, block: Index, voxels: np.ndarray) -> None:
     """Write ``voxels`` into a block of ``array``, one of its files (shards), which reads as 0 so far.
 
-    No file is written for an empty block.
+    No file is written for an empty block. Raises ``DiskFull``.
     """
     if voxels.any():
-        array[block] = voxels
+        with refused_when_full(Path(array.store.root), voxels.nbytes):
+            array[block] = voxels
 
 
 def _describe(

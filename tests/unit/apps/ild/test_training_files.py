@@ -1,12 +1,9 @@
 import pytest
 
 from planewise.apps.ild import training_files
-from planewise.models.platt import Platt
-from planewise.models.reliability import ClassReliability
+from planewise.models.reliability import RAW, ClassReliability, Gain
 from planewise.models.sam2 import ClassTokens
 from planewise.models.sam2_files import Sam2Weights
-
-HALF = Platt(slope=1, offset=0)
 
 
 @pytest.mark.parametrize(("cases", "calibrated"), [(2, False), (3, True)])
@@ -17,7 +14,8 @@ def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
     folder.mkdir(parents=True)
     for number in range(cases):
         (folder / f"{number}.npz").touch()
-    known = {1: ClassReliability(presence=HALF, dice=HALF, with_class=5, without=5)}
+    worse = Gain(mean=-0.0012, se=0.002)
+    known = {1: ClassReliability(presence=RAW, dice=RAW, with_class=5, without=5, gain=worse)}
     monkeypatch.setattr(training_files, "seen_in", lambda *_: None)
     monkeypatch.setattr(
         training_files, "reliability_on", lambda segmenter, held_out, margin: known if len(held_out) else {}
@@ -29,3 +27,7 @@ def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
     assert "unlike the training cannot be recognised" in printed
     assert ("Scores of b are not calibrated" in printed) == calibrated
     assert ("Scores are not calibrated: 2 cases are held out" in printed) != calibrated
+    assert ("Presence of a has no curve, the raw score is used" in printed) == calibrated
+    assert ("fitted to the others is -0.0012; a curve" in printed) == calibrated
+    assert ("more than its standard error, 0.0020" in printed) == calibrated
+    assert "Presence of b" not in printed

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planewise.apps.mito.case import Results, VolumeToPredict, things_text, write_class_names
+from planewise.apps.mito.case import Results, VolumeToPredict, say_notes, things_text, write_class_names
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.predict_settings import grouping_of, settled
 from planewise.data.panoptic import PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import SHIPPED, ObjectSizes, read_model_file
+from planewise.progress import ON_TERMINAL
 from planewise.volumes.volume import Volume
 
 FILES = {"trained_model": Path("M.yaml"), "input": Path("a.tiff"), "output": Path("out")}
@@ -38,12 +39,46 @@ def test_the_least_size_follows_from_what_was_trained_on_and_from_the_voxels(sid
     case = VolumeToPredict.of(volume, Path("a.tiff"), None, model, options)
     sized = case.sized(model, options)
     assert grouping_of(sized).min_size == least
-    uncertain, agreement, said = case.notes("a", sized, model)
-    assert uncertain.startswith("a: objects have no confidence: the model was not calibrated; ")
+    _planes, uncertain, agreement, said = case.notes(sized, model)
+    assert uncertain.startswith("objects have no confidence: the model was not calibrated; ")
     assert agreement.endswith("on less than 0.2 of their voxels; see --min_agreement (from the model's file)")
-    assert f"a: objects under {least} voxels" in said
+    assert f"objects under {least} voxels" in said
     assert said.startswith("WARNING") == warned
     assert ("are cut by the faces of their volumes" in said) != whole
+
+
+def test_a_note_is_said_once_with_the_cases_that_it_is_about(capsys, monkeypatch):
+    monkeypatch.setenv(ON_TERMINAL, "1")
+    cells = {name: ["WARNING: alike", "large pixels" if name < "e" else "small pixels"] for name in "abcdef"}
+    say_notes(cells)
+    assert capsys.readouterr().err.splitlines() == [
+        "WARNING: all 6 volumes: alike",
+        "a, b, c and 1 more: large pixels",
+        "e, f: small pixels",
+    ]
+    say_notes({"a": ["alike"]})
+    assert capsys.readouterr().err == "a: alike\n"
+
+
+@pytest.mark.parametrize(
+    ("shape", "votes", "there"), [((8, 8, 8), 3, ""), ((1, 8, 8), 2, ""), ((1, 8, 8), 3, "one plane, xy")]
+)
+def test_more_votes_than_a_volume_has_planes_are_refused(shape, votes, there):
+    model = read_model_file(SHIPPED / "MitoNet_small.yaml")
+    options = MitoPredict(**FILES, pixel_vote_thr=votes)
+    volume = Volume(np.zeros(shape, np.uint8))
+    if not there:
+        VolumeToPredict.of(volume, Path("a.tiff"), None, model, options)
+        return
+    with pytest.raises(PlanewiseError, match=rf"^--pixel_vote_thr 3: .* there is {there}: give --pixel_vote_thr 1, or"):
+        VolumeToPredict.of(volume, Path("a.tiff"), None, model, options)
+
+
+@pytest.mark.parametrize(("axes", "votes"), [(("xy",), 3), (("xy", "xz"), 3), (None, 4)])
+def test_votes_that_no_voxel_can_have_are_refused_before_a_volume_is_opened(axes, votes):
+    with pytest.raises(PlanewiseError, match=rf"^--pixel_vote_thr {votes}: (no voxel can have so many votes|must be)"):
+        MitoPredict(**FILES, axes=axes, pixel_vote_thr=votes)
+    MitoPredict(**FILES, axes=axes)
 
 
 def test_names_of_classes_are_replaced_only_where_they_were_written_so_and_all_is_made_again(tmp_path):

@@ -1,6 +1,7 @@
 """One case of mito, in memory and streamed, with a network that reads labels instead of guessing them."""
 
 import csv
+import errno
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -20,11 +21,12 @@ from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.inference.memory import need_in_memory
-from planewise.inference.out_of_core import segment
+from planewise.inference.out_of_core import segment, tasks
 from planewise.inference.planes import SliceOptions
 from planewise.inference.repair import undo_cuts
 from planewise.models.model_file import Calibration, ModelFile, ObjectSizes
 from planewise.volumes import volume as volumes
+from planewise.volumes.atomic import refused_when_full
 from planewise.volumes.files import open_volume, volumes_in, write_volume
 from planewise.volumes.formats import result_ending
 from planewise.volumes.volume import Volume
@@ -173,6 +175,25 @@ def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch)
     assert names(tmp_path / "out") == names(tmp_path / "memory")
     for result in volumes_in(tmp_path / "out"):
         assert np.array_equal(*(open_volume(tmp_path / folder / result.name).read() for folder in ("memory", "out")))
+
+
+def test_a_full_disk_names_the_output_and_what_it_needs(tmp_path, image, monkeypatch):
+    write_volume(tmp_path / "case.tif", Volume(image))
+
+    def full(array, block, voxels):
+        with refused_when_full(Path(array.store.root), voxels.nbytes):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tasks, "fill_block", full)
+    words = (
+        r"^the disk of \S+/out is full: \S+case\.tiff\.unfinished/\S+: cannot be written \(No space .* free.*\. "
+        r"All results take at most 0\.001 GB uncompressed, .* Make room there; finished parts are kept in \S+: run the "
+    )
+    with pytest.raises(Unfinished, match=words):
+        predict(tmp_path / "case.tif", tmp_path / "out", LITTLE)
+    monkeypatch.undo()
+    predict(tmp_path / "case.tif", tmp_path / "out", LITTLE)
+    assert names(tmp_path / "out")
 
 
 def test_a_run_stopped_while_it_removes_its_work_leaves_nothing_to_go_on_with(tmp_path, image, monkeypatch):
@@ -365,7 +386,7 @@ def test_objects_without_a_confidence_are_said_to_have_none(tmp_path, image, mod
     options = MitoPredict(trained_model=Path("M"), input=path, output=out, **more)
     case = VolumeToPredict.open(path, model, options)
     assert why in case.uncertain
-    assert why in " ".join(case.notes("case", options, model))
+    assert why in " ".join(case.notes(options, model))
 
 
 @pytest.mark.parametrize(

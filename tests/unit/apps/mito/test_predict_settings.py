@@ -65,7 +65,7 @@ def test_of_a_model_that_does_not_know_its_objects_the_published_size_is_taken_a
     assert ("Objects under 500 voxels are left out, as published" in capsys.readouterr().err) == said
     case = VolumeToPredict.of(Volume(np.zeros((8, 8, 8), np.uint8), (30.0,) * 3, "nm"), Path("a"), None, model, options)
     assert grouping_of(case.sized(model, options), classes).min_size == 500
-    assert not any("objects under" in note for note in case.notes("a", options, model))
+    assert not any("objects under" in note for note in case.notes(options, model))
     as_before = decisive(options, model, half=False)
     assert as_before["min_size"] == 500
 

@@ -1,0 +1,50 @@
+"""What is said of the objects that fall to limits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from planewise.apps.mito.case import VolumeToPredict
+from planewise.apps.mito.left_out import left_out
+from planewise.apps.mito.options import MitoPredict
+from planewise.inference.dropped import NONE_DROPPED, Dropped
+from planewise.models.model_file import SHIPPED, read_model_file
+from planewise.volumes.volume import Volume
+
+
+@pytest.mark.parametrize(
+    ("axes", "planes", "consensus", "count", "said"),
+    [
+        (
+            ("xy", "xz", "yz"),
+            Dropped(size=28, extent=3, kept=21),
+            Dropped(agreement=4, kept=11),
+            11,
+            "objects that fell to limits: 31 of 52 in the 3 planes (--min_size 28, --min_extent 3), 4 of 15 in their "
+            "consensus (--min_agreement 4)",
+        ),
+        (
+            ("xy",),
+            Dropped(size=2, kept=5),
+            NONE_DROPPED,
+            5,
+            "objects that fell to limits: 2 of 7 in plane xy (--min_size 2)",
+        ),
+        (("xy",), Dropped(kept=5), NONE_DROPPED, 5, ""),
+        (
+            ("xy",),
+            Dropped(size=2),
+            NONE_DROPPED,
+            0,
+            "no objects: in plane xy the network saw 2; 2 fell to --min_size 500 (",
+        ),
+    ],
+)
+def test_each_limit_is_said_with_how_many_fell_to_it(axes, planes, consensus, count, said):
+    options = MitoPredict(trained_model=Path("M"), input=Path("i"), output=Path("o"), axes=axes, min_size=500)
+    model = read_model_file(SHIPPED / "MitoNet_small.yaml")
+    case = VolumeToPredict.of(Volume(np.zeros((8, 8, 8), np.uint8)), Path("a.tiff"), None, model, options)
+    text = left_out(case, options, planes, consensus, count)
+    assert text.startswith(said)
+    assert bool(text) == bool(said)
