@@ -26,6 +26,7 @@ from planewise.data.manifest import (
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 from planewise.options import Options
+from planewise.progress import listed
 
 
 class Run:
@@ -68,14 +69,14 @@ class Run:
         store: Path | None = None,
         unsaid: dict[str, Any] | None = None,
         kind: type[Options] | None = None,
-        derived: Collection[str] = (),
+        of_model: Collection[str] = (),
     ) -> "Run":
         """Begin or continue ``command`` for ``cases``; nothing is written before a case is started.
 
         ``manifest``: its path, in the folder of the results. ``options``: those that determine the results, in JSON's
         types. ``model``: the file of its weights. ``store``: the single result, if it is not a folder of results.
         ``unsaid``: values of decisive options that are missing in ``options`` or in the manifest. ``kind``: the
-        command's options, for messages that name them as they are typed. ``derived``: those of them that the model
+        command's options, for messages that name them as they are typed. ``of_model``: those of them that the model
         states, where the user does not. Raises PlanewiseError if the folder holds
         results made differently, unless ``overwrite`` is set and all of them are among ``cases``, or all were made by
         an older content of the same model file (``renewed``).
@@ -93,12 +94,11 @@ class Run:
         run = cls(manifest, made_from, where, before.cases, overwrite, store)
         run._before = before.made_from
         run.cases = {name: record for name, record in run.cases.items() if run._is_begun(record)}
-        difference = before.made_from.differences(made_from, unsaid, kind, derived) if run.cases else ""
+        difference = before.made_from.differences(made_from, unsaid, kind, of_model) if run.cases else ""
         others = sorted(run.cases.keys() - set(cases))
         if difference and not (overwrite and not others) and not (renewed and before.model == where):
-            listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-            what = f"; --overwrite would leave {listed} as they were" if overwrite else ""
-            among = f", with {listed} too among the cases that are given" if others else ""
+            what = f"; --overwrite would leave {listed(others)} as they were" if overwrite else ""
+            among = f", with {listed(others)} too among the cases that are given" if others else ""
             by = f" by planewise {before.version}" if before.version not in ("", version("planewise")) else ""
             raise PlanewiseError(
                 f"{run.place}: holds results that were made differently{by} ({difference}){what}; give another output, "
