@@ -91,7 +91,8 @@ def test_a_result_without_objects_says_which_limit_they_fell_to(seen, tmp_path, 
     (why,) = [line for line in printed.splitlines() if "no objects: " in line]
     assert why.startswith("cell: no objects: in planes xy, xz, yz the network saw ")
     assert re.search(
-        r"; of the objects that the other \d+ make, [1-9]\d* fell to --min_agreement 1 \(from the command line\)$", why
+        r"; of the objects that the other \d+ make, [1-9]\d* left out by --min_agreement 1 \(from the command line\)$",
+        why,
     )
     assert predict(tmp_path, seen, *BLOBS, "--min_size", "20", "--overwrite", min_agreement=1.0) == 0
     printed = capsys.readouterr().err
@@ -106,7 +107,9 @@ def test_a_streamed_result_says_the_same_as_one_in_memory(seen, limits, tmp_path
     assert predict(tmp_path, seen, *BLOBS, *limits, "--memory", "1MB", "--overwrite") == 0
     assert said_of_none(capsys) == in_memory
     if limits[1] == "1000000":
-        assert re.search(r" the network saw (\d+); \1 fell to --min_size 1000000 \(from the command line\)$", in_memory)
+        assert re.search(
+            r" the network saw (\d+); \1 left out by --min_size 1000000 \(from the command line\)$", in_memory
+        )
 
 
 def test_a_network_that_sees_nothing_is_not_blamed_on_limits(seen, tmp_path, capsys):
