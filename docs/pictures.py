@@ -170,7 +170,7 @@ def of_report(folder: Path) -> None:
         subprocess.run([*PLANEWISE, *words], check=True)
     page = (report / "report.html").resolve().as_uri()
     screenshot(f"{page}#cases", IMAGES / "report.png", 1200, 760)
-    screenshot(page, IMAGES / "report_viewer.png", 1180, 1310, show_first_object)
+    screenshot(page, IMAGES / "report_viewer.png", 1180, 1290, show_first_object)
 
 
 def of_view(folder: Path) -> None:

@@ -169,7 +169,7 @@ def rare_object(shape, draws):
 @pytest.mark.parametrize("shape", [(300, 400), (40, 400), (400, 40), (20, 20)])
 def test_a_view_near_objects_shows_one_however_few_slices_and_places_do(monkeypatch, shape):
     monkeypatch.setattr(augment, "MARGIN", 0.0)
-    for seed in range(20):
+    for seed in range(8):
         variation = Variation((0.7, 1.4), near_objects=1.0)
         _, ids = varied_crop(rare_object(shape, []), 64, variation, np.random.default_rng(seed))
         assert (ids > 0).any()
@@ -180,11 +180,11 @@ def test_the_share_of_views_near_objects_is_as_asked(monkeypatch):
 
     def share(near_objects):
         variation, draw = Variation((1.0, 1.0), near_objects=near_objects), rare_object((300, 400), [])
-        crops = [varied_crop(draw, 64, variation, np.random.default_rng(seed)) for seed in range(200)]
+        crops = [varied_crop(draw, 64, variation, np.random.default_rng(seed)) for seed in range(80)]
         return np.mean([(ids > 0).any() for _, ids in crops])
 
-    assert share(0.0) < 0.1
-    assert 0.4 < share(0.5) < 0.6
+    assert share(0.0) < 0.15
+    assert 0.35 < share(0.5) < 0.7
 
 
 def test_where_no_slice_shows_an_object_a_view_is_drawn_anywhere():
