@@ -5,7 +5,6 @@ that the manifest does not name are never replaced, and an input is never an out
 """
 
 import json
-import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from planewise.data.manifest import (
 )
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
-from planewise.options import Options
+from planewise.options import Options, real_path
 from planewise.progress import listed
 
 
@@ -273,14 +272,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def place_of(path: Path) -> Path:
-    """Return where a path leads, also if it is a link that leads to itself, which its reader reports."""
-    return Path(os.path.realpath(path))
-
-
 def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     """Raise PlanewiseError if one of ``outputs`` is one of ``inputs``, lies in one, or contains one."""
-    sources = [place_of(path) for path in inputs]
+    sources = [real_path(path) for path in inputs]
     for output in outputs:
         target = output.resolve()
         for source in sources:
@@ -292,7 +286,7 @@ def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) ->
 
 def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str) -> None:
     """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be mistaken for inputs."""
-    if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), place_of(path).parent)}:
+    if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), real_path(path).parent)}:
         raise PlanewiseError(
             f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "
             "images that the next command reads: give another folder"
