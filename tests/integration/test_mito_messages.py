@@ -42,7 +42,7 @@ def test_the_right_contrast_is_predicted_and_one_that_cannot_be_checked_is_said(
     what, line = [line for line in capsys.readouterr().err.splitlines() if "could not be checked" in line]
     assert line.startswith("cell: uint8, uses ")
     assert line.endswith("; its contrast could not be checked")
-    assert "objects are mostly darker than their surroundings; --invert, if in a volume they are brighter" in what
+    assert "objects are mostly darker than their surroundings; use --invert for a volume in which they" in what
 
 
 def test_a_right_contrast_that_is_inverted_all_the_same_is_said(phantom, tmp_path, capsys):
@@ -63,7 +63,7 @@ def test_what_holds_for_all_volumes_of_a_folder_is_said_once(seen, tmp_path, cap
     assert run([str(word) for word in command]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(set(lines)) == len(lines)
-    assert sum(line.startswith("Contrast that could not be checked") for line in lines) == 1
+    assert sum(line.startswith("Where contrast could not be checked") for line in lines) == 1
     assert sum(line.startswith("all 2 volumes: objects have no confidence") for line in lines) == 1
     for name in ("a", "b"):
         assert sum(line.startswith(f"{name}: uint8, uses") for line in lines) == 1
