@@ -116,8 +116,8 @@ def each_once() -> Callable[[str], None]:
     return say_once
 
 
-def listed(names: Sequence[object], most: int = 3) -> str:
-    """Return names as text for a message: the first ``most`` of them, and how many more there are."""
+def first_few(names: Sequence[object], most: int = 3) -> str:
+    """Return the first ``most`` of ``names``, as text for a message, and how many more there are."""
     more = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
 

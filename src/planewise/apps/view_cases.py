@@ -18,7 +18,7 @@ from planewise.data.input_images import cases_in
 from planewise.data.manifest import manifest_of
 from planewise.data.source_image import PREPARED, source_image
 from planewise.errors import PlanewiseError
-from planewise.progress import listed, say
+from planewise.progress import first_few, say
 from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.listed_mistakes import of_dataset, read_mistakes
 from planewise.volumes.channel_numbers import PREDICTED
@@ -153,16 +153,18 @@ def _choose(cases: "dict[str, tuple[Path, str]] | list[str]", options: View, fol
     cases are possible."""
     names = sorted(cases)
     if options.case is not None and options.case not in names:
-        raise PlanewiseError(f"--case {options.case}: {folder} has none of that name; it has {listed(names, LISTED)}")
+        raise PlanewiseError(
+            f"--case {options.case}: {folder} has none of that name; it has {first_few(names, LISTED)}"
+        )
     if options.case is not None:
         return options.case
     compared = [name for name in names if name in _compared_cases(options, folder)]
     if len(compared or names) == 1:
         return (compared or names)[0]
     if compared:
-        what = f"--errors lists {len(compared)} cases of it ({listed(compared, LISTED)}): choose one with --case"
+        what = f"--errors lists {len(compared)} cases of it ({first_few(compared, LISTED)}): choose one with --case"
     else:
-        several = f"holds {len(names)} cases ({listed(names, LISTED)}): choose one with --case"
+        several = f"holds {len(names)} cases ({first_few(names, LISTED)}): choose one with --case"
         what = several if names else "holds no volumes"
     raise PlanewiseError(f"{folder}: {what}")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from planewise.data.case import file_of_case
 from planewise.errors import DatasetError, PlanewiseError
-from planewise.progress import listed
+from planewise.progress import first_few
 from planewise.volumes.files import open_volume
 from planewise.volumes.itk_snap import FILE as ITK_SNAP
 from planewise.volumes.itk_snap import read_label_description
@@ -108,7 +108,7 @@ class LabelDefinition:
         voxels = sum(counts[value] for value in unnamed)
         held = f"{voxels:,} voxel" + "s" * (voxels != 1)
         there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
-        return f"holds {listed(unnamed, 10)} ({held}), which no label of dataset.json names; those are {there}"
+        return f"holds {first_few(unnamed, 10)} ({held}), which no label of dataset.json names; those are {there}"
 
     def class_names(self) -> dict[int, str]:
         """Return the names of the classes by value, ascending. Raises DatasetError if there are regions."""

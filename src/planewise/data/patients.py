@@ -20,7 +20,7 @@ from typing import Any
 
 from planewise.data.spreadsheet import spreadsheet_rows, table_text
 from planewise.errors import PlanewiseError
-from planewise.progress import listed, say
+from planewise.progress import first_few, say
 from planewise.volumes.json_files import read_json
 
 COUNTED = (  # words for an examination that a number follows: scan1, scan_1
@@ -91,7 +91,7 @@ def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:
         raise PlanewiseError(f"--patient_pattern {pattern}: is not a regular expression ({error})") from error
     unmatched = [name for name in names if not compiled.search(name)]
     if unmatched:
-        say(f"--patient_pattern {pattern} does not match {listed(unmatched, NAMED)}: each is a separate patient")
+        say(f"--patient_pattern {pattern} does not match {first_few(unmatched, NAMED)}: each is a separate patient")
     patients = {}
     for name in names:
         match = compiled.search(name)
@@ -118,7 +118,7 @@ def _by_file(names: list[str], path: Path) -> dict[str, str]:
             raise PlanewiseError(f"--patients {path}: assigns {case} to both {patients[case]} and {patient}")
     missing = [name for name in names if not patients.get(name)]
     if missing:
-        raise PlanewiseError(f"--patients {path}: has no patient for {listed(missing, NAMED)}")
+        raise PlanewiseError(f"--patients {path}: has no patient for {first_few(missing, NAMED)}")
     return {name: patients[name] for name in names}
 
 
@@ -153,7 +153,7 @@ def _by_rule(names: list[str]) -> dict[str, str]:
     if doubt:
         reason, cases = doubt
         raise PlanewiseError(
-            f"The names do not settle which cases are one patient: {listed(cases, NAMED)}: {reason}. {SETTLE}"
+            f"The names do not settle which cases are one patient: {first_few(cases, NAMED)}: {reason}. {SETTLE}"
         )
     shown: dict[tuple[str, ...], str] = {}
     for part in left.values():

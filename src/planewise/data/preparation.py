@@ -18,7 +18,7 @@ from typing import Any
 from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.options import Options, as_typed
-from planewise.progress import listed, say
+from planewise.progress import first_few, say
 from planewise.volumes.formats.sidecar import USUAL_UNIT, dataset_unit, sidecars
 from planewise.volumes.json_files import write_json
 
@@ -73,7 +73,7 @@ class MadeFrom:
             (self.data.keys() - now.data.keys(), "gone"),
         ):
             if names:
-                changes.append(f"data {what}: {listed(sorted(names), NAMED)}")
+                changes.append(f"data {what}: {first_few(sorted(names), NAMED)}")
         return "; ".join(changes)
 
 

@@ -25,7 +25,7 @@ from planewise.data.manifest import (
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 from planewise.options import Options, real_path
-from planewise.progress import listed
+from planewise.progress import first_few
 
 
 class Run:
@@ -96,8 +96,8 @@ class Run:
         difference = before.made_from.differences(made_from, unsaid, kind, of_model) if run.cases else ""
         others = sorted(run.cases.keys() - set(cases))
         if difference and not (overwrite and not others) and not (renewed and before.model == where):
-            what = f"; --overwrite would leave {listed(others)} as they were" if overwrite else ""
-            among = f", with {listed(others)} too among the cases that are given" if others else ""
+            what = f"; --overwrite would leave {first_few(others)} as they were" if overwrite else ""
+            among = f", with {first_few(others)} too among the cases that are given" if others else ""
             by = f" by planewise {before.version}" if before.version not in ("", version("planewise")) else ""
             raise PlanewiseError(
                 f"{run.place}: holds results that were made differently{by} ({difference}){what}; give another output, "

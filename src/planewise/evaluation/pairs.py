@@ -22,7 +22,7 @@ from planewise.data.manifest import MANIFEST, manifest_of
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
-from planewise.progress import listed, say_once
+from planewise.progress import first_few, say_once
 from planewise.volumes.formats import ending_of
 from planewise.volumes.slices import PLANES
 
@@ -110,7 +110,7 @@ def refuse_nothing_paired(predictions: Path, pairs: list[Pair], truths: Path) ->
 def _named(paths: Iterable[Path | None]) -> str:
     """Return the names of a few of the files, and the number of the others."""
     names = sorted({path.name for path in paths if path is not None})
-    return listed(names) or "no label volumes"
+    return first_few(names) or "no label volumes"
 
 
 def pair_files(

@@ -16,7 +16,7 @@ import torch
 from planewise.data.preparation import as_written
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import Trained
-from planewise.progress import listed, say
+from planewise.progress import first_few, say
 from planewise.volumes.atomic import atomic_path
 
 SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options that a resumed training must keep
@@ -83,7 +83,7 @@ def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, bas
         step=state["step"],
         score=state["score"],
         loss=state["loss"],
-        validated_on=listed(validated_on, NAMED),
+        validated_on=first_few(validated_on, NAMED),
         base=base,
         base_licence=base_licence,
         planewise=version("planewise"),

@@ -12,7 +12,7 @@ from planewise.data.classes import LabelDefinition, labels_above, labels_beside,
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names, without_classes
 from planewise.measurement.classes import MeasuredClasses, choose_classes, named_by_options
-from planewise.progress import listed, say
+from planewise.progress import first_few, say
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 
@@ -112,7 +112,7 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     second = _against(options, labels)
     if len(labels) > 1 and options.lungs is not None and is_volume(options.lungs, "--lungs"):
         raise PlanewiseError(f"--lungs {options.lungs}: is one mask, for {len(labels)} cases; give a folder of them")
-    there = f"of {listed(sorted(images), LISTED)}" if images else "none at all"
+    there = f"of {first_few(sorted(images), LISTED)}" if images else "none at all"
     cases = {}
     for case, path in labels.items():
         if case not in images:
