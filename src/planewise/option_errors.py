@@ -83,7 +83,7 @@ def _refuse_values(option: Option, values: list[str]) -> None:
         return
     count = _count(option.type)
     shown = shortened(" ".join([option.flag, *values]))
-    if apart := _with_blanks(option.type, values, count):
+    if apart := _split_at_commas(option.type, values, count):
         raise PlanewiseError(f"{shown}: separate values with spaces, not commas: {option.flag} {' '.join(apart)}")
     if count is not None and len(values) < count:
         wanted = "a value" if count == 1 else f"{count} values"
@@ -93,7 +93,7 @@ def _refuse_values(option: Option, values: list[str]) -> None:
             raise PlanewiseError(f"{shown}: must be {wrong}" + (f"; '{value}' is not" if len(values) > 1 else ""))
 
 
-def _with_blanks(annotation: Any, values: list[str], count: int | None) -> list[str]:
+def _split_at_commas(annotation: Any, values: list[str], count: int | None) -> list[str]:
     """Return ``values`` split at commas, if an option takes several and commas are all that is wrong with them."""
     apart = [part.strip() for value in values for part in value.split(",") if part.strip()]
     unusable = any(_wrong(annotation, value) for value in values) or (count is not None and len(values) < count)

@@ -75,7 +75,8 @@ def compare(
     the default see docs/evaluation.md.
 
     Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth; with
-    ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case is a row with that status instead.
+    ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case is a row with that status instead; a
+    folder is refused if none of its files has the name of a case, or if all of them are the truth itself.
     """
     with call(progress):
         if not isinstance(methods, Mapping):

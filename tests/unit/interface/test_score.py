@@ -148,6 +148,15 @@ def test_a_folder_and_a_volume_are_not_compared(quiet, balls, tmp_path):
         pw.score(tmp_path, balls)
 
 
+def test_a_folder_of_no_case_and_the_truth_itself_are_refused(quiet, balls, tmp_path):
+    folder = dataset(tmp_path / "D", balls, {"m": balls})
+    truth, fits, other = (folder / name for name in ("instancesTs", "imagesTs_m", "other"))
+    pw.write_labels(other / "b.tiff", pw.Volume(balls, SPACING_NM, "nm"))
+    for refused, words in ((other, "no prediction has the name of a truth"), (truth, "is the truth itself")):
+        with pytest.raises(PlanewiseError, match=words):
+            pw.compare({"m": fits, "n": refused}, truth)
+
+
 def test_objects_are_measured_as_the_command_does(balls, tmp_path, monkeypatch):
     image = (balls * 7 % 11).astype(np.uint8)
     for name, voxels in (("labels", balls.astype(np.uint16)), ("images", image)):

@@ -2,8 +2,10 @@
 
 import pytest
 
+from planewise.apps.mito.train_options import MitoTrain
 from planewise.errors import PlanewiseError
-from planewise.training.checkpoint import SAME, check_same_training
+from planewise.options import called
+from planewise.training.checkpoint import SAME, TYPED, check_same_training
 
 
 def options(base):
@@ -28,3 +30,8 @@ def test_a_base_is_the_same_however_its_path_is_written(tmp_path, monkeypatch):
             resume(str(tmp_path / "base"), other, tmp_path)
     with pytest.raises(PlanewiseError, match="base none -> base"):
         resume(None, "base", tmp_path)
+
+
+def test_options_of_the_identity_are_named_as_they_are_typed():
+    fields = MitoTrain.model_fields
+    assert {name: called(name, fields[name]) for name in TYPED} == TYPED
