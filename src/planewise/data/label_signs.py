@@ -12,6 +12,7 @@ import numpy as np
 LEAST_EQUAL = 0.7  # of the neighbours along rows; objects 3 pixels wide have as many
 MOST_PIECES = 8.0  # of a value in a slice, on average: objects branch, and planes cut them several times
 LEAST_SIDE = 32  # pixels, of slices that are looked at: smaller ones have too few neighbours
+MOST_SIDE = 2048  # pixels, of the part of a slice that is looked at: counting takes up to 40 bytes a pixel
 LEAST_PIXELS = 400  # of objects, in all slices that are looked at
 SAMPLE = 2**16  # pixels of a slice in which frequent values are looked for, of types with too many to count them all
 
@@ -44,21 +45,24 @@ class LabelSigns(NamedTuple):
 
 
 def signs_of(slice_: np.ndarray) -> LabelSigns:
-    """Return the signs of one slice (H, W); pieces are counted only where neighbours are equal."""
+    """Return the signs of one slice (H, W), of a large one in its middle; pieces are counted only where neighbours are
+    equal."""
+    top, left = (max(0, side - MOST_SIDE) // 2 for side in slice_.shape)
+    slice_ = slice_[top : top + MOST_SIDE, left : left + MOST_SIDE]
     if min(slice_.shape) < LEAST_SIDE:
         return LabelSigns()
     if slice_.dtype.kind == "f" and not np.array_equal(slice_, np.rint(slice_)):
         return LabelSigns()
-    left = ~np.isin(slice_, _most_frequent(slice_))[:, :-1]
-    pixels = int(left.sum())
-    equal = int((left & (slice_[:, :-1] == slice_[:, 1:])).sum())
+    rest = ~np.isin(slice_, _most_frequent(slice_))[:, :-1]
+    pixels = int(rest.sum())
+    equal = int((rest & (slice_[:, :-1] == slice_[:, 1:])).sum())
     if pixels == 0 or equal < LEAST_EQUAL * pixels:
         return LabelSigns(pixels, equal)
     import cc3d
 
-    values, codes = np.unique(slice_[:, :-1][left], return_inverse=True)
-    numbered = np.zeros(left.shape, np.uint32)
-    numbered[left] = codes + 1
+    values, codes = np.unique(slice_[:, :-1][rest], return_inverse=True)
+    numbered = np.zeros(rest.shape, np.uint32)
+    numbered[rest] = codes + 1
     pieces = int(cc3d.connected_components(numbered, connectivity=4, return_N=True)[1])
     return LabelSigns(pixels, equal, len(values), pieces)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from planewise.data.label_signs import LabelSigns
+from planewise.data import label_signs
+from planewise.data.label_signs import LabelSigns, signs_of
 from planewise.data.phantom import em_phantom
 
 IMAGE, IDS = em_phantom((12, 160, 160), 40, 0)
@@ -66,3 +67,11 @@ def test_ids_of_objects_are_recognised(name):
 @pytest.mark.parametrize("name", IMAGES)
 def test_no_image_is_taken_for_labels(name):
     assert evidence(IMAGES[name]) == ""
+
+
+def test_of_a_large_slice_the_middle_is_looked_at(monkeypatch):
+    """A slice may be larger than the memory that counting its values takes."""
+    whole = supervoxels()[0]
+    monkeypatch.setattr(label_signs, "MOST_SIDE", 60)
+    assert signs_of(whole) == signs_of(whole[50:110, 50:110])
+    assert signs_of(whole[:, :40]) == signs_of(whole[50:110, :40])
