@@ -2,7 +2,8 @@
 
 A single sign would also hold for images: padding, saturation and coarse grey levels make neighbours equal, and 16 bits
 give each pixel a value that few others have. Only ids have both: neighbours are equal, and a value occurs in few pieces
-of a slice. The two most frequent values of a slice are left out: background, padding, saturation.
+of a slice. (A 16-bit image that was enlarged by repeating its pixels has both too, but its values change between the
+same columns in all rows.) The two most frequent values of a slice are left out: background, padding, saturation.
 """
 
 from typing import NamedTuple
@@ -14,12 +15,14 @@ MOST_PIECES = 8.0  # of a value in a slice, on average: objects branch, and plan
 LEAST_SIDE = 32  # pixels, of slices that are looked at: smaller ones have too few neighbours
 MOST_SIDE = 2048  # pixels, of the part of a slice that is looked at: counting takes up to 40 bytes a pixel
 LEAST_PIXELS = 400  # of objects, in all slices that are looked at
+ALIGNED = 0.5  # least share of pixels that change, in columns where any does, by which a slice is of an image
 SAMPLE = 2**16  # pixels of a slice in which frequent values are looked for, of types with too many to count them all
 
 
 class LabelSigns(NamedTuple):
     """What slices show, without their two most frequent values: pixels, those that equal the next one in their row, and
-    the values and pieces (4-connected) of slices, summed.
+    the values and pieces (4-connected) of slices, summed. Where values change as in an image, see
+    ``_changes_in_most_rows``, only the pixels are counted.
     """
 
     pixels: int = 0
@@ -55,7 +58,10 @@ def signs_of(slice_: np.ndarray) -> LabelSigns:
         return LabelSigns()
     rest = ~np.isin(slice_, _most_frequent(slice_))[:, :-1]
     pixels = int(rest.sum())
-    equal = int((rest & (slice_[:, :-1] == slice_[:, 1:])).sum())
+    changes = rest & (slice_[:, :-1] != slice_[:, 1:])
+    if _changes_in_most_rows(rest, changes):
+        return LabelSigns(pixels)
+    equal = pixels - int(changes.sum())
     if pixels == 0 or equal < LEAST_EQUAL * pixels:
         return LabelSigns(pixels, equal)
     import cc3d
@@ -65,6 +71,14 @@ def signs_of(slice_: np.ndarray) -> LabelSigns:
     numbered[rest] = codes + 1
     pieces = int(cc3d.connected_components(numbered, connectivity=4, return_N=True)[1])
     return LabelSigns(pixels, equal, len(values), pieces)
+
+
+def _changes_in_most_rows(rest: np.ndarray, changes: np.ndarray) -> bool:
+    """Whether values change in most rows where they change at all, as in images, also in those that were enlarged.
+
+    ``rest`` (H, W): pixels that are looked at; ``changes``: those that differ from the next one in their row.
+    """
+    return bool(changes.sum() > ALIGNED * rest[:, changes.any(axis=0)].sum())
 
 
 def _most_frequent(slice_: np.ndarray) -> np.ndarray:

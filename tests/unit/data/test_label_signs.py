@@ -34,6 +34,7 @@ LABELS = {
     "dense": supervoxels().astype(np.uint64),
 }
 BORDER = np.pad(IMAGE, ((0, 0), (90, 90), (90, 90)))
+NOISE = np.random.default_rng(0).integers(0, 60_000, (3, 60, 60), np.uint16)
 IMAGES = {
     "8 bit": IMAGE,
     "a saturated background": np.where(IMAGE > 150, 255, IMAGE).astype(np.uint8),
@@ -51,6 +52,8 @@ IMAGES = {
     "smooth 8 bit": np.rint(SMOOTH * 255).astype(np.uint8),
     "smooth 5 bit": np.rint(SMOOTH * 31).astype(np.uint8),
     "each pixel four times": IMAGE.repeat(4, 1).repeat(4, 2),
+    "16 bit, each pixel four times": NOISE.repeat(4, 1).repeat(4, 2),
+    "16 bit, each pixel five times, padded": np.pad(NOISE.repeat(5, 1).repeat(5, 2), ((0, 0), (90, 90), (90, 90))),
     "whole numbers as floats": IMAGE.astype(np.float32),
     "floats": IMAGE / 255,
     "counts": np.random.default_rng(0).poisson(0.8, IMAGE.shape).astype(np.uint16),
