@@ -17,8 +17,8 @@ SCORES = {  # slope and offset of the log odds
     "calibrated from the start": (1.0, 0.0),
     "too low by 1": (1.0, 1.0),
     "too low by 2": (1.0, 2.0),
-    "twice too sure": (0.5, 0.0),
-    "four times too sure": (0.25, 0.0),
+    "overconfident (slope 0.5)": (0.5, 0.0),
+    "overconfident (slope 0.25)": (0.25, 0.0),
 }
 MARGINS = (0, 1, 2)  # standard errors
 SLICES, JUDGED_ON = 20, 50

@@ -84,7 +84,7 @@ def _refuse_values(option: Option, values: list[str]) -> None:
     count = _count(option.type)
     shown = shortened(" ".join([option.flag, *values]))
     if apart := _with_blanks(option.type, values, count):
-        raise PlanewiseError(f"{shown}: values stand apart, without commas: {option.flag} {' '.join(apart)}")
+        raise PlanewiseError(f"{shown}: separate values with spaces, not commas: {option.flag} {' '.join(apart)}")
     if count is not None and len(values) < count:
         wanted = "a value" if count == 1 else f"{count} values"
         raise PlanewiseError(f"{shown}: takes {wanted}, {option.values}" + (f", not {len(values)}" if values else ""))

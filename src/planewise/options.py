@@ -67,9 +67,14 @@ def as_folder(path: Path) -> Path:
     return path
 
 
+def real_path(path: Path) -> Path:
+    """Return where a path leads, also if it is a link that leads to itself, which its reader reports."""
+    return Path(os.path.realpath(path))
+
+
 def given_twice(paths: Sequence[Path]) -> Path | None:
     """Return the first of ``paths`` that leads where an earlier one does, by whatever spelling; None if none does."""
-    places = [os.path.realpath(path) for path in paths]  # also of links that lead to themselves
+    places = [real_path(path) for path in paths]
     return next((path for number, path in enumerate(paths) if places[number] in places[:number]), None)
 
 

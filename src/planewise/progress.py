@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -114,6 +114,12 @@ def each_once() -> Callable[[str], None]:
             say(message)
 
     return say_once
+
+
+def first_few(names: Sequence[object], most: int = 3) -> str:
+    """Return the first ``most`` of ``names``, as text for a message, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def test_the_right_contrast_is_predicted_and_one_that_cannot_be_checked_is_said(
     what, line = [line for line in capsys.readouterr().err.splitlines() if "could not be checked" in line]
     assert line.startswith("cell: uint8, uses ")
     assert line.endswith("; its contrast could not be checked")
-    assert "objects are mostly darker than their surroundings; --invert, if in a volume they are brighter" in what
+    assert "objects are mostly darker than their surroundings; use --invert for a volume in which they" in what
 
 
 def test_a_right_contrast_that_is_inverted_all_the_same_is_said(phantom, tmp_path, capsys):
@@ -63,7 +63,7 @@ def test_what_holds_for_all_volumes_of_a_folder_is_said_once(seen, tmp_path, cap
     assert run([str(word) for word in command]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(set(lines)) == len(lines)
-    assert sum(line.startswith("Contrast that could not be checked") for line in lines) == 1
+    assert sum(line.startswith("Where contrast could not be checked") for line in lines) == 1
     assert sum(line.startswith("all 2 volumes: objects have no confidence") for line in lines) == 1
     for name in ("a", "b"):
         assert sum(line.startswith(f"{name}: uint8, uses") for line in lines) == 1
@@ -91,7 +91,8 @@ def test_a_result_without_objects_says_which_limit_they_fell_to(seen, tmp_path, 
     (why,) = [line for line in printed.splitlines() if "no objects: " in line]
     assert why.startswith("cell: no objects: in planes xy, xz, yz the network saw ")
     assert re.search(
-        r"; of the objects that the other \d+ make, [1-9]\d* fell to --min_agreement 1 \(from the command line\)$", why
+        r"; of the objects that the other \d+ make, [1-9]\d* left out by --min_agreement 1 \(from the command line\)$",
+        why,
     )
     assert predict(tmp_path, seen, *BLOBS, "--min_size", "20", "--overwrite", min_agreement=1.0) == 0
     printed = capsys.readouterr().err
@@ -106,7 +107,9 @@ def test_a_streamed_result_says_the_same_as_one_in_memory(seen, limits, tmp_path
     assert predict(tmp_path, seen, *BLOBS, *limits, "--memory", "1MB", "--overwrite") == 0
     assert said_of_none(capsys) == in_memory
     if limits[1] == "1000000":
-        assert re.search(r" the network saw (\d+); \1 fell to --min_size 1000000 \(from the command line\)$", in_memory)
+        assert re.search(
+            r" the network saw (\d+); \1 left out by --min_size 1000000 \(from the command line\)$", in_memory
+        )
 
 
 def test_a_network_that_sees_nothing_is_not_blamed_on_limits(seen, tmp_path, capsys):

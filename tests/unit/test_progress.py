@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from planewise import progress as module
-from planewise.progress import ON_TERMINAL, Progress, each_once, on_terminal, progress, reported_to, say
+from planewise.progress import ON_TERMINAL, Progress, each_once, first_few, on_terminal, progress, reported_to, say
 from planewise.report.tables import print_table
 
 
@@ -122,6 +122,13 @@ def test_a_line_is_said_once(capfd):
     say_once("a")
     say_once("a")
     assert capfd.readouterr().err == "a\n"
+
+
+def test_of_many_names_the_first_are_listed():
+    assert first_few([]) == ""
+    assert first_few(["a", "b", 3]) == "a, b, 3"
+    assert first_few(["a", "b", "c", "d"]) == "a, b, c and 1 more"
+    assert first_few(["a", "b", "c"], 1) == "a and 2 more"
 
 
 def test_a_message_is_printed_as_it_is(capsys):

@@ -18,7 +18,7 @@ from planewise.data.input_images import cases_in
 from planewise.data.manifest import manifest_of
 from planewise.data.source_image import PREPARED, source_image
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import first_few, say
 from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.listed_mistakes import of_dataset, read_mistakes
 from planewise.volumes.channel_numbers import PREDICTED
@@ -29,6 +29,7 @@ from planewise.volumes.formats.dicom import Series
 IMAGES, TRUTHS = "images", ("instances", "labels")  # nnU-Net's folders: imagesTr, instancesTs, ...
 SPLITS = ("Ts", "Tr")
 TRUTH = "truth"
+LISTED = 12  # cases in a message
 
 
 @dataclass(frozen=True)
@@ -152,16 +153,19 @@ def _choose(cases: "dict[str, tuple[Path, str]] | list[str]", options: View, fol
     cases are possible."""
     names = sorted(cases)
     if options.case is not None and options.case not in names:
-        raise PlanewiseError(f"--case {options.case}: {folder} has none of that name; it has {_listed(names)}")
+        raise PlanewiseError(
+            f"--case {options.case}: {folder} has none of that name; it has {first_few(names, LISTED)}"
+        )
     if options.case is not None:
         return options.case
     compared = [name for name in names if name in _compared_cases(options, folder)]
     if len(compared or names) == 1:
         return (compared or names)[0]
     if compared:
-        what = f"--errors lists {len(compared)} cases of it ({_listed(compared)}): choose one with --case"
+        what = f"--errors lists {len(compared)} cases of it ({first_few(compared, LISTED)}): choose one with --case"
     else:
-        what = f"holds {len(names)} cases ({_listed(names)}): choose one with --case" if names else "holds no volumes"
+        several = f"holds {len(names)} cases ({first_few(names, LISTED)}): choose one with --case"
+        what = several if names else "holds no volumes"
     raise PlanewiseError(f"{folder}: {what}")
 
 
@@ -189,10 +193,6 @@ def _compared_cases(options: View, folder: Path) -> set[str]:
         for file in named_results(options) or beside
         for entry in of_dataset(read_mistakes(file), dataset.name)
     }
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _with_more(shown: Shown, options: View) -> Shown:

@@ -12,6 +12,7 @@ from typing import Any
 
 from planewise.data.case import file_of_case
 from planewise.errors import DatasetError, PlanewiseError
+from planewise.progress import first_few
 from planewise.volumes.files import open_volume
 from planewise.volumes.itk_snap import FILE as ITK_SNAP
 from planewise.volumes.itk_snap import read_label_description
@@ -104,18 +105,17 @@ class LabelDefinition:
     def _held(self, unnamed: list[int], counts: dict[int, int]) -> str:
         named = {name: (value,) for value, name in self.classes.items()} | self.regions
         named |= {} if self.ignore is None else {IGNORE: (self.ignore,)}
-        listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
         voxels = sum(counts[value] for value in unnamed)
         held = f"{voxels:,} voxel" + "s" * (voxels != 1)
         there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
-        return f"holds {listed} ({held}), which no label of dataset.json names; those are {there}"
+        return f"holds {first_few(unnamed, 10)} ({held}), which no label of dataset.json names; those are {there}"
 
     def class_names(self) -> dict[int, str]:
         """Return the names of the classes by value, ascending. Raises DatasetError if there are regions."""
         if self.regions:
-            listed = ", ".join(f"{name} {list(values)}" for name, values in self.regions.items())
+            regions = ", ".join(f"{name} {list(values)}" for name, values in self.regions.items())
             raise DatasetError(
-                f"{self.source}: labels: {listed}: is a region, a union of classes; here each voxel has one class, so "
+                f"{self.source}: labels: {regions}: is a region, a union of classes; here each voxel has one class, so "
                 "name each value as a separate class"
             )
         return self.classes
@@ -127,11 +127,11 @@ class LabelDefinition:
         no such class.
         """
         known = {name: (value,) for value, name in self.classes.items()} | self.regions
-        listed = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in known.items())
+        named = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in known.items())
         if wanted is None and len(known) == 1:
             wanted = next(iter(known))
         if wanted is None:
-            there = f"has several classes, {listed}" if known else "names no class under labels"
+            there = f"has several classes, {named}" if known else "names no class under labels"
             raise PlanewiseError(f"{self.source or DATASET_FILE}: {there}; choose one with {option}")
         if wanted in known:
             return Target(wanted, known[wanted], self.ignore)
@@ -143,7 +143,7 @@ class LabelDefinition:
         if value and (not known or any(value in values for values in known.values())):
             return Target(f"class {value}", (value,), self.ignore)
         raise PlanewiseError(
-            f"{option} {wanted}: no such class; {f'there are {listed}' if known else 'give the value of a class'}"
+            f"{option} {wanted}: no such class; {f'there are {named}' if known else 'give the value of a class'}"
         )
 
     def sentence(self, target: Target, done: str) -> str:

@@ -21,8 +21,9 @@ from typing import Any
 from planewise.data.changes import Input, changes
 from planewise.data.manifest import CaseRecord, Manifest, locked, read_manifest, write_manifest
 from planewise.data.preparation import READERS, MadeFrom, fingerprint
-from planewise.data.run import place_of, refuse_inputs_as_outputs, remove
+from planewise.data.run import refuse_inputs_as_outputs, remove
 from planewise.errors import PlanewiseError
+from planewise.options import real_path
 from planewise.progress import say
 
 SCORES = "planewise_scores.json"
@@ -53,10 +54,10 @@ class Derived:
         Raises PlanewiseError if one of these exists without a manifest that names it, was edited, or is an input; or if
         something must be made and the folder cannot be written.
         """
-        sources, names = list(dict.fromkeys(map(place_of, inputs))), list(outputs)
+        sources, names = list(dict.fromkeys(map(real_path, inputs))), list(outputs)
         files: dict[str, Input] = {}
         for path, given in inputs.items():
-            files.setdefault(str(place_of(path)), given)
+            files.setdefault(str(real_path(path)), given)
         refuse_inputs_as_outputs(sources, [folder / name for name in names])
         with ThreadPoolExecutor(READERS) as pool:
             made_of = dict(zip(map(str, sources), pool.map(fingerprint, sources), strict=True))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from planewise.errors import PlanewiseError
+from planewise.progress import first_few
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats.image_sequence import images_in
 
@@ -39,7 +40,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     if sequence == "yes" and unlike:
         which = "which is" if len(unlike) == 1 else "which are"
         raise PlanewiseError(
-            f"--sequence yes: {folder} holds {_some(unlike)} too, {which} not named as its "
+            f"--sequence yes: {folder} holds {first_few(unlike)} too, {which} not named as its "
             f"{len(stack)} images {stack[0].name} ... are; move files that are not slices to another folder"
         )
     if sequence == "yes":
@@ -50,7 +51,9 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     settled = "say --sequence yes or --sequence no"
     doubt = f"{others[0].name} lies beside them" if others else _doubt(stack, len(stacks))
     if others or unlike:
-        settled = f"move {_some([*(path.name for path in others), *unlike])} to another folder, or say --sequence no"
+        settled = (
+            f"move {first_few([*(path.name for path in others), *unlike])} to another folder, or say --sequence no"
+        )
     elif len(_varying(stack)) != 1:
         settled = "number them in one place, or say --sequence no"
     if not doubt and (gap := _gap(stack)) is not None:
@@ -78,10 +81,6 @@ def stack_name(slices: list[Path]) -> str:
     numbers = range(1, min(len(first), len(last)), 2)
     differs = next((i for i in numbers if int(first[i]) != int(last[i])), len(first))
     return GENERIC.sub("", "".join(first[:differs]))
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
 
 
 def _doubt(stack: list[Path], stacks: int) -> str:

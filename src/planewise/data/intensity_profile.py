@@ -38,8 +38,8 @@ class IntensityProfile:
 
     ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, without padding. ``values``: the number of
     different values, counted up to one above ``MOST_CLASSES``. ``lines``: mean contrast of fine lines, see
-    ``line_contrast``. ``certain``: see ``contrast.is_certain``. ``ids``: the evidence that they are ids of objects, as
-    text; empty if they are not.
+    ``line_contrast``. ``contrast_is_certain``: see ``contrast.is_certain``. ``ids``: the evidence that they are ids of
+    objects, as text; empty if they are not.
     """
 
     dtype: np.dtype
@@ -50,7 +50,7 @@ class IntensityProfile:
     values: int
     lines: float
     contrast: Contrast
-    certain: bool
+    contrast_is_certain: bool
     ids: str
 
     @property
@@ -60,7 +60,7 @@ class IntensityProfile:
 
     def like_labels(self, path: Path) -> str:
         """Return a warning if the volume at ``path`` looks like labels; else ""."""
-        return _like_labels(path, self.dtype, self.values, self.least, self.most)
+        return _taken_as_image(path, _few_values(self.dtype, self.values, self.least, self.most))
 
     def of_range(self, range_: IntensityRange) -> TrainedIntensities:
         """Return the intensities that a model is trained on if it sees this volume in ``range_``."""
@@ -139,20 +139,21 @@ def like_labels(voxels: np.ndarray, path: Path | Series) -> str:
     signs = LabelSigns()
     for z in dict.fromkeys(z for z, *_ in tile_places(voxels.shape)):
         signs = signs.with_slice(voxels[z])
-    if evidence := str(signs):
-        return (
-            f"WARNING: {path}: looks like labels, not like an image: {evidence}; it is taken as an image all the same"
-        )
-    return _like_labels(path, voxels.dtype, len(values), float(values[0]), float(values[-1]))
+    few = _few_values(voxels.dtype, len(values), float(values[0]), float(values[-1]))
+    return _taken_as_image(path, str(signs) or few)
 
 
-def _like_labels(path: Path | Series, dtype: np.dtype, values: int, least: float, most: float) -> str:
+def _few_values(dtype: np.dtype, values: int, least: float, most: float) -> str:
+    """Return the evidence, as text, that the values are those of classes; else ""."""
     if dtype.kind not in "uib" or least < 0 or not 1 < values <= MOST_CLASSES:
         return ""
-    return (
-        f"WARNING: {path}: looks like labels, not like an image: it holds {values} whole numbers, {least:g} to "
-        f"{most:g}; it is taken as an image all the same"
-    )
+    return f"it holds {values} whole numbers, {least:g} to {most:g}"
+
+
+def _taken_as_image(path: Path | Series, evidence: str) -> str:
+    if not evidence:
+        return ""
+    return f"WARNING: {path}: looks like labels, not like an image: {evidence}; it is taken as an image all the same"
 
 
 def measure_slices(slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> TrainedIntensities:

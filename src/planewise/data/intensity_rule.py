@@ -49,12 +49,13 @@ class IntensityRule:
         """
         if self.given is not None or self.invert or profile.contrast.against(self.trained.contrast) != "unclear":
             return ""
-        what, objects = "Contrast that could not be checked is taken as that of the training data", self.trained.objects
+        what = "Where contrast could not be checked, it is taken to be that of the training data"
+        objects = self.trained.objects
         if objects == "unclear":
-            return f"{what}; --invert, if it is inverted"
+            return f"{what}; use --invert for a volume that is inverted"
         return (
-            f"{what}, where objects are mostly {objects}er than their surroundings; --invert, if in a volume they are "
-            f"{OPPOSITE[objects]}er"
+            f"{what}, whose objects are mostly {objects}er than their surroundings; use --invert for a volume in which "
+            f"they are {OPPOSITE[objects]}er"
         )
 
     def doubts(self, profile: IntensityProfile, path: Path) -> Iterator[str]:
@@ -62,13 +63,13 @@ class IntensityRule:
         against = profile.contrast.against(self.trained.contrast)
         if self.invert and against == "same":
             yield (
-                f"WARNING: {path}: its contrast is that of the training data ({profile.contrast}), and --invert turns "
-                "it round; leave --invert out, unless the volume looks inverted"
+                f"WARNING: {path}: its contrast is that of the training data ({profile.contrast}), and --invert "
+                "inverts it; leave --invert out, unless the volume looks inverted"
             )
-        if self.given is None and not self.invert and against == "inverted" and not profile.certain:
+        if self.given is None and not self.invert and against == "inverted" and not profile.contrast_is_certain:
             yield (
-                f"WARNING: {path}: its contrast may be inverted: {_lines(profile, self.trained)}; that is not certain, "
-                "as for a volume with a strong gamma, and it is used unchanged; --invert, if it looks inverted"
+                f"WARNING: {path}: its contrast may be inverted: {_lines(profile, self.trained)}; this is not certain, "
+                "since a strong gamma can look the same, and it is used unchanged; use --invert if it looks inverted"
             )
 
 
@@ -96,7 +97,7 @@ def choose_range(
         return _clipping(profile, low, high), seen
     refuse_what_has_no_range(profile, path)
     inverted = not invert and profile.contrast.against(trained.contrast) == "inverted"
-    if inverted and profile.certain:
+    if inverted and profile.contrast_is_certain:
         raise PlanewiseError(
             f"{path}: its contrast is inverted: {_lines(profile, trained)}; --invert inverts it, and --intensity LOW "
             "HIGH uses it unchanged"

@@ -20,7 +20,7 @@ from typing import Any
 
 from planewise.data.spreadsheet import spreadsheet_rows, table_text
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import first_few, say
 from planewise.volumes.json_files import read_json
 
 COUNTED = (  # words for an examination that a number follows: scan1, scan_1
@@ -46,7 +46,7 @@ SETTLE = (
     "Give --patient_pattern, a regular expression whose first group names the patient ('(.*)': each case is a separate "
     "patient; '^([^_]*)': all up to the first _), or --patients FILE, a CSV of case,patient"
 )
-NAMED_IN_ERRORS = 6
+NAMED = 6  # cases in a message
 
 
 def patients_of(cases: Iterable[str], pattern: str | None = None, file: Path | None = None) -> dict[str, str]:
@@ -91,7 +91,7 @@ def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:
         raise PlanewiseError(f"--patient_pattern {pattern}: is not a regular expression ({error})") from error
     unmatched = [name for name in names if not compiled.search(name)]
     if unmatched:
-        say(f"--patient_pattern {pattern} does not match {_listed(unmatched)}: each is a separate patient")
+        say(f"--patient_pattern {pattern} does not match {first_few(unmatched, NAMED)}: each is a separate patient")
     patients = {}
     for name in names:
         match = compiled.search(name)
@@ -118,7 +118,7 @@ def _by_file(names: list[str], path: Path) -> dict[str, str]:
             raise PlanewiseError(f"--patients {path}: assigns {case} to both {patients[case]} and {patient}")
     missing = [name for name in names if not patients.get(name)]
     if missing:
-        raise PlanewiseError(f"--patients {path}: has no patient for {_listed(missing)}")
+        raise PlanewiseError(f"--patients {path}: has no patient for {first_few(missing, NAMED)}")
     return {name: patients[name] for name in names}
 
 
@@ -153,7 +153,7 @@ def _by_rule(names: list[str]) -> dict[str, str]:
     if doubt:
         reason, cases = doubt
         raise PlanewiseError(
-            f"The names do not settle which cases are one patient: {_listed(cases)}: {reason}. {SETTLE}"
+            f"The names do not settle which cases are one patient: {first_few(cases, NAMED)}: {reason}. {SETTLE}"
         )
     shown: dict[tuple[str, ...], str] = {}
     for part in left.values():
@@ -221,8 +221,3 @@ def _doubt(left: dict[str, _Name]) -> tuple[str, list[str]] | None:
         if bare:
             return f"{common} may be a patient, or a name shared by all", bare
     return None
-
-
-def _listed(cases: list[str]) -> str:
-    more = len(cases) - NAMED_IN_ERRORS
-    return ", ".join(cases[:NAMED_IN_ERRORS]) + (f" and {more} more" if more > 0 else "")

@@ -18,7 +18,7 @@ from typing import Any
 from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.options import Options, as_typed
-from planewise.progress import say
+from planewise.progress import first_few, say
 from planewise.volumes.formats.sidecar import USUAL_UNIT, dataset_unit, sidecars
 from planewise.volumes.json_files import write_json
 
@@ -47,17 +47,17 @@ class MadeFrom:
         now: "MadeFrom",
         unsaid: dict[str, Any] | None = None,
         kind: type[Options] | None = None,
-        derived: Collection[str] = (),
+        of_model: Collection[str] = (),
     ) -> str:
         """Return what differs ``now``, as text: ``planes: xy -> xy xz yz; data: a changed, b new``.
 
         ``unsaid``: the values of options that are missing. ``kind``: the command's options, which are named as they are
-        typed: ``--axes xy -> xy xz yz``. ``derived``: the options that a model states, which are only named where the
-        model itself differs.
+        typed: ``--axes xy -> xy xz yz``. ``of_model``: the options that the model states, which are only named where
+        the model itself differs.
         """
         old, new = (_as_json((unsaid or {}) | options) for options in (self.options, now.options))
         differing = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-        stated = [name for name in differing if name in derived and "model" in differing]
+        stated = [name for name in differing if name in of_model and "model" in differing]
         changes = [
             _change(name, old.get(name), new.get(name), kind)
             if not isinstance(new.get(name, old.get(name)), dict)
@@ -73,8 +73,7 @@ class MadeFrom:
             (self.data.keys() - now.data.keys(), "gone"),
         ):
             if names:
-                more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-                changes.append(f"data {what}: {', '.join(sorted(names)[:NAMED])}{more}")
+                changes.append(f"data {what}: {first_few(sorted(names), NAMED)}")
         return "; ".join(changes)
 
 

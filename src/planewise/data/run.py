@@ -5,7 +5,6 @@ that the manifest does not name are never replaced, and an input is never an out
 """
 
 import json
-import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,8 @@ from planewise.data.manifest import (
 )
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
-from planewise.options import Options
+from planewise.options import Options, real_path
+from planewise.progress import first_few
 
 
 class Run:
@@ -68,14 +68,14 @@ class Run:
         store: Path | None = None,
         unsaid: dict[str, Any] | None = None,
         kind: type[Options] | None = None,
-        derived: Collection[str] = (),
+        of_model: Collection[str] = (),
     ) -> "Run":
         """Begin or continue ``command`` for ``cases``; nothing is written before a case is started.
 
         ``manifest``: its path, in the folder of the results. ``options``: those that determine the results, in JSON's
         types. ``model``: the file of its weights. ``store``: the single result, if it is not a folder of results.
         ``unsaid``: values of decisive options that are missing in ``options`` or in the manifest. ``kind``: the
-        command's options, for messages that name them as they are typed. ``derived``: those of them that the model
+        command's options, for messages that name them as they are typed. ``of_model``: those of them that the model
         states, where the user does not. Raises PlanewiseError if the folder holds
         results made differently, unless ``overwrite`` is set and all of them are among ``cases``, or all were made by
         an older content of the same model file (``renewed``).
@@ -93,12 +93,11 @@ class Run:
         run = cls(manifest, made_from, where, before.cases, overwrite, store)
         run._before = before.made_from
         run.cases = {name: record for name, record in run.cases.items() if run._is_begun(record)}
-        difference = before.made_from.differences(made_from, unsaid, kind, derived) if run.cases else ""
+        difference = before.made_from.differences(made_from, unsaid, kind, of_model) if run.cases else ""
         others = sorted(run.cases.keys() - set(cases))
         if difference and not (overwrite and not others) and not (renewed and before.model == where):
-            listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-            what = f"; --overwrite would leave {listed} as they were" if overwrite else ""
-            among = f", with {listed} too among the cases that are given" if others else ""
+            what = f"; --overwrite would leave {first_few(others)} as they were" if overwrite else ""
+            among = f", with {first_few(others)} too among the cases that are given" if others else ""
             by = f" by planewise {before.version}" if before.version not in ("", version("planewise")) else ""
             raise PlanewiseError(
                 f"{run.place}: holds results that were made differently{by} ({difference}){what}; give another output, "
@@ -273,14 +272,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def place_of(path: Path) -> Path:
-    """Return where a path leads, also if it is a link that leads to itself, which its reader reports."""
-    return Path(os.path.realpath(path))
-
-
 def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     """Raise PlanewiseError if one of ``outputs`` is one of ``inputs``, lies in one, or contains one."""
-    sources = [place_of(path) for path in inputs]
+    sources = [real_path(path) for path in inputs]
     for output in outputs:
         target = output.resolve()
         for source in sources:
@@ -292,7 +286,7 @@ def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) ->
 
 def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str) -> None:
     """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be mistaken for inputs."""
-    if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), place_of(path).parent)}:
+    if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), real_path(path).parent)}:
         raise PlanewiseError(
             f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "
             "images that the next command reads: give another folder"

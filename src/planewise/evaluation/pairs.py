@@ -22,14 +22,13 @@ from planewise.data.manifest import MANIFEST, manifest_of
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
-from planewise.progress import say_once
+from planewise.progress import first_few, say_once
 from planewise.volumes.formats import ending_of
 from planewise.volumes.slices import PLANES
 
 OK = "ok"
 MISSING = "prediction missing: counted as an empty prediction"
 PREDICT = "predict"  # second word of each application's command whose results are predictions
-LISTED = 3  # files in a message
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,7 @@ def refuse_nothing_paired(predictions: Path, pairs: list[Pair], truths: Path) ->
 def _named(paths: Iterable[Path | None]) -> str:
     """Return the names of a few of the files, and the number of the others."""
     names = sorted({path.name for path in paths if path is not None})
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more if names else "no label volumes"
+    return first_few(names) or "no label volumes"
 
 
 def pair_files(
@@ -184,8 +182,8 @@ def pair_files(
         )
     _refuse_truth_itself(pairs, predictions, truths)
     if of_planes:
-        listed = f"{of_planes[0].parent}: {_named(of_planes)}"
-        say_once(f"{listed}: results of single planes, by name or manifest; they are not scored")
+        where = f"{of_planes[0].parent}: {_named(of_planes)}"
+        say_once(f"{where}: results of single planes, by name or manifest; they are not scored")
     return pairs
 
 

@@ -123,13 +123,11 @@ def _benchmark(
     """Return what is scored for folders."""
     named, labels = _classes(truth, classes, label_volumes_in(truth))
     labels = labels if ignore is None else replace(labels, ignore=ignore)
-    paired = {path: pair_files(path, truth, methods.values(), ignore_geometry) for path in methods.values()}
-    for path, of_folder in paired.items():
-        refuse_nothing_paired(path, of_folder, truth)
-    pairs = {
-        name: with_labels([pair for pair in paired[path] if pair.truth is not None], labels, instances=not named)
-        for name, path in methods.items()
-    }
+    pairs = {}
+    for name, path in methods.items():
+        paired = pair_files(path, truth, methods.values(), ignore_geometry)
+        refuse_nothing_paired(path, paired, truth)
+        pairs[name] = with_labels([pair for pair in paired if pair.truth is not None], labels, instances=not named)
     return Benchmark(truth.resolve().parent.name, pairs, images_beside(truth), named)
 
 

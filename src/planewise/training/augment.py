@@ -22,8 +22,8 @@ NOISE = 0.04  # largest standard deviation, of the full scale
 BLUR = 1.2  # largest sigma, in pixels
 MARGIN = 0.2  # probability that a side of a view is empty, as beside a specimen
 WIDEST = 0.7  # largest share of the view that is then empty
-ASIDE = 0.25  # of the view, at most, between its centre and the object pixel near which it is placed
-DRAWS = 10  # of a slice that shows an object, at most
+ASIDE = 0.25  # share of the view, at most, between its centre and the object pixel near which it is placed
+DRAWS = 10  # slices that are drawn at most until one shows an object
 STRAIGHT = np.zeros((2, 2, 2))
 
 Drawn = tuple[np.ndarray, np.ndarray]  # an image slice (H, W), float32 in 0..1, and its labels, int32
@@ -34,7 +34,8 @@ class Variation:
     """Variations of crops beyond flips, rotation and contrast.
 
     ``scale_range``: of the magnification; ``bend``: the standard deviation, in pixels, by which the knots of a coarse
-    grid are displaced; ``microscope``: whether gamma, noise and blur change too. ``divisor``: of labels that are
+    grid are displaced; ``microscope``: whether gamma, noise and blur change too; ``near_objects``: the share
+    of views that are placed near an object. ``divisor``: of labels that are
     panoptic values, see ``data.panoptic``.
     """
 

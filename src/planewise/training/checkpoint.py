@@ -16,14 +16,12 @@ import torch
 from planewise.data.preparation import as_written
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import Trained
-from planewise.progress import say
+from planewise.progress import first_few, say
 from planewise.volumes.atomic import atomic_path
 
 SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options that a resumed training must keep
 LOCATED = ("base", "base_model")  # of its identity: paths, which are compared by the file or folder they lead to
 TYPED = {"base_model": "model_config", "class_name": "class"}  # how options of its identity are typed, if not by name
-
-
 NAMED = 8  # cases that a model's file names
 
 
@@ -79,14 +77,13 @@ def _lead_to_one_place(before: str | None, now: str | None) -> bool:
 def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, base_licence: str | None) -> Trained:
     """Return and print how the weights of the checkpoint ``best`` were trained; ``base``: see ``Trained``."""
     state = load_checkpoint(best, mmap=True)
-    more = f" and {len(validated_on) - NAMED} more" if len(validated_on) > NAMED else ""
     trained = Trained(
         dataset=dataset,
         date=date.today().isoformat(),
         step=state["step"],
         score=state["score"],
         loss=state["loss"],
-        validated_on=", ".join(validated_on[:NAMED]) + more,
+        validated_on=first_few(validated_on, NAMED),
         base=base,
         base_licence=base_licence,
         planewise=version("planewise"),

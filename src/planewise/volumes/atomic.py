@@ -17,14 +17,6 @@ WRITING = ".writing-"  # prefix of the temporary folder of a file being written;
 class DiskFull(PlanewiseError):
     """There is no room left where results are written."""
 
-    @classmethod
-    def at(cls, path: Path, error: OSError, needed: int) -> "DiskFull":
-        """Return the error of ``path``, of which ``needed`` bytes were to be written."""
-        there = next((place for place in (path, *path.parents) if place.exists()), Path())
-        free = shutil.disk_usage(there).free
-        mb = f"{needed / 1e6:,.1f} MB to write, {free / 1e6:,.1f} MB free"
-        return cls(f"{path}: cannot be written ({error.strerror}: {mb}); nothing was left there")
-
 
 @contextmanager
 def refused_when_full(path: Path, needed: int) -> Iterator[None]:
@@ -34,7 +26,14 @@ def refused_when_full(path: Path, needed: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise DiskFull.at(path, error, needed) from error
+        raise DiskFull(f"{path}: cannot be written ({_no_room(path, error, needed)})") from error
+
+
+def _no_room(path: Path, error: OSError, needed: int) -> str:
+    """Return ``error``, of a full disk, as text, with the ``needed`` bytes at ``path`` and those that are free."""
+    there = next((place for place in (path, *path.parents) if place.exists()), Path())
+    free = shutil.disk_usage(there).free
+    return f"{error.strerror}: {needed / 1e6:,.1f} MB to write, {free / 1e6:,.1f} MB free"
 
 
 @contextmanager
@@ -53,10 +52,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _put(temporary, path, holder / "replaced")
     except OSError as error:
-        if error.errno in FULL:
-            raise DiskFull.at(path, error, _bytes_in(temporary)) from error
-        reason = error.strerror or first_line(error)
-        raise PlanewiseError(f"{path}: cannot be written ({reason}); nothing was left there") from error
+        full = error.errno in FULL
+        reason = _no_room(path, error, _bytes_in(temporary)) if full else error.strerror or first_line(error)
+        kind = DiskFull if full else PlanewiseError
+        raise kind(f"{path}: cannot be written ({reason}); nothing was left there") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

@@ -107,7 +107,7 @@ class Volume:
 
         Raises PlanewiseError for "mm" if the unit is only assumed to be another, see ``unit_assumed_in``.
         """
-        if self.unit_assumed_in and unit == "mm" != self.unit:
+        if self.unit_assumed_in and unit == "mm" and self.unit != "mm":
             raise PlanewiseError(
                 f"{self.unit_assumed_in}: gives a spacing without a unit, which is read as {self.unit} unless a "
                 'dataset.json says otherwise, and mm are needed: write "spacing_unit": "mm" (or "nm") into the '

@@ -189,9 +189,6 @@ def test_images_beside_their_truth(tmp_path):
     assert {case: path.name for case, path in images.items()} == {"a": "a_0000.tif", "b": "b.tif"}
 
 
-# ---- sequences
-
-
 def test_a_path_is_a_volume_or_a_folder_of_them(tmp_path):
     for name in ("b.tiff", "a.nii.gz", "notes.txt"):
         (tmp_path / name).touch()

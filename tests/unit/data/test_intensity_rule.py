@@ -144,10 +144,10 @@ def test_a_border_says_nothing_of_the_contrast():
 def test_what_could_not_be_checked_is_said_with_what_the_truth_says():
     profile = measure_intensities(Volume(EIGHT_BIT[:, :100, :100]), PATH)  # too small for lines
     rule = IntensityRule(trained())
-    assert rule.unchecked(profile).endswith("is taken as that of the training data; --invert, if it is inverted")
+    assert rule.unchecked(profile).endswith("that of the training data; use --invert for a volume that is inverted")
     dark = IntensityRule(trained().model_copy(update={"objects": "dark"}))
     assert dark.unchecked(profile).endswith(
-        "darker than their surroundings; --invert, if in a volume they are brighter"
+        "darker than their surroundings; use --invert for a volume in which they are brighter"
     )
     assert not IntensityRule(trained(), invert=True).unchecked(profile)  # the user has said it
     assert not IntensityRule(trained(), given=(0.0, 255.0)).unchecked(profile)
@@ -156,8 +156,8 @@ def test_what_could_not_be_checked_is_said_with_what_the_truth_says():
 
 def test_an_inverted_contrast_that_is_not_certain_is_only_a_warning():
     profile = measure_intensities(Volume(255 - membranes()), PATH)
-    assert profile.certain
-    rule, doubtful = IntensityRule(DARK), replace(profile, certain=False)
+    assert profile.contrast_is_certain
+    rule, doubtful = IntensityRule(DARK), replace(profile, contrast_is_certain=False)
     assert list(rule.doubts(profile, PATH)) == []  # it is refused
     assert choose_range(doubtful, DARK, PATH)[1].endswith("(black) to 255; its contrast may be inverted")
     (doubt,) = rule.doubts(doubtful, PATH)

@@ -144,9 +144,9 @@ def test_what_a_model_states_is_one_clause_if_the_model_differs():
     before = MadeFrom({"model": "A", "axes": ["xy"], "min_size": "by the objects", "repair": True}, {})
     now = MadeFrom({"model": "B", "axes": ["xy", "xz"], "min_size": 500, "repair": False}, {})
     said = "axes: xy -> xy xz; model: A -> B; and with the model what it states: min_size, repair"
-    assert before.differences(now, derived={"min_size", "repair"}) == said
-    assert before.differences(now, derived={"repair"}).startswith(
+    assert before.differences(now, of_model={"min_size", "repair"}) == said
+    assert before.differences(now, of_model={"repair"}).startswith(
         "axes: xy -> xy xz; min_size: by the objects -> 500; "
     )
     same = MadeFrom(now.options | {"model": "A"}, {})
-    assert before.differences(same, derived={"repair"}).endswith("repair: yes -> no")  # a file that was edited
+    assert before.differences(same, of_model={"repair"}).endswith("repair: yes -> no")  # a file that was edited

@@ -12,7 +12,7 @@ import os
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
 from planewise.apps.ild.options import IldPrepare, IldTrain
 from planewise.apps.mito.train_options import MitoTrain
-from planewise.volumes.machine import CORES, cores_of_each, machine_cores, use_cores
+from planewise.volumes.machine import machine_cores
 print(machine_cores(), *(options.model_fields["num_workers"].default for options in (MitoTrain, IldPrepare, IldTrain)))
 """
 

@@ -7,7 +7,7 @@ from planewise.apps.ild.cohort import dicom_cases
 from planewise.apps.ild.dicom_report import write_report
 from planewise.apps.ild.dicom_results import algorithm_of
 from planewise.apps.ild.label_options import IldExport
-from planewise.apps.ild.measured_cases import label_files, labels_meant, shortened
+from planewise.apps.ild.measured_cases import LISTED, label_files, labels_meant
 from planewise.data.case import one_file_each, refuse_missing
 from planewise.data.manifest import MANIFEST, manifest_of, read_manifest
 from planewise.data.preparation import fingerprint
@@ -18,7 +18,7 @@ from planewise.evaluation.classes import class_names
 from planewise.measurement.classes import named_by_options
 from planewise.measurement.lung_measures import MeasuredCase
 from planewise.measurement.regions import LUNG_NAMES
-from planewise.progress import say
+from planewise.progress import first_few, say
 from planewise.report.tables import report_problems
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
@@ -79,7 +79,7 @@ def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Serie
     labels, refused = one_file_each(files, series, labels=True)
     problems += refused.values()
     without = [case for case in labels if case not in series]
-    there = f"but of {shortened(sorted(series))}" if series else "but none at all"
+    there = f"but of {first_few(sorted(series), LISTED)}" if series else "but none at all"
     problems += [
         Problem(str(labels[case]), f"has no series: --images holds none of case {case}, {there}") for case in without
     ]

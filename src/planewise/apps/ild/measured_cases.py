@@ -12,7 +12,7 @@ from planewise.data.classes import LabelDefinition, labels_above, labels_beside,
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names, without_classes
 from planewise.measurement.classes import MeasuredClasses, choose_classes, named_by_options
-from planewise.progress import say
+from planewise.progress import first_few, say
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 
@@ -90,11 +90,11 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
         raise PlanewiseError(without_classes(options.labels[0], [*files, *second]))
     wanted = () if _are_pairs(options.classes) else options.classes
     classes = choose_classes(known, wanted, options.fibrosis)
-    listed = ", ".join(f"{name} ({value})" for value, name in classes.names.items())
+    measured = ", ".join(f"{name} ({value})" for value, name in classes.names.items())
     fibrosis = ", ".join(classes.names[value] for value in classes.fibrosis)
     counted = f"fibrosis is {fibrosis}" if fibrosis else "none of them counts as fibrosis; see --fibrosis"
     source = "" if definition.source is None else f", by {definition.source}"
-    say(f"Classes{source}: {listed} are measured; {counted}.")
+    say(f"Classes{source}: {measured} are measured; {counted}.")
     return definition.ignore, classes
 
 
@@ -112,7 +112,7 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     second = _against(options, labels)
     if len(labels) > 1 and options.lungs is not None and is_volume(options.lungs, "--lungs"):
         raise PlanewiseError(f"--lungs {options.lungs}: is one mask, for {len(labels)} cases; give a folder of them")
-    there = f"of {shortened(sorted(images))}" if images else "none at all"
+    there = f"of {first_few(sorted(images), LISTED)}" if images else "none at all"
     cases = {}
     for case, path in labels.items():
         if case not in images:
@@ -131,11 +131,6 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     if alone := sorted(second.keys() - labels.keys()):
         say(f"{options.against}: left out, since the first reader has no labels for them: {', '.join(alone)}")
     return cases, problems
-
-
-def shortened(names: list[str]) -> str:
-    """Return case names as a list for messages; of many, only the first."""
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _images(options: IldMeasure) -> tuple[dict[str, Path | Series], list[Problem]]:

@@ -231,7 +231,7 @@ def _prepare_case(
         try:
             patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
-            say(f"{case.name}: WARNING: without lungs it can be used with drawn boxes only: {error}")
+            say(f"WARNING: {case.name}: without lungs it can be used with drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])
         if part != "test":
             patient_kept = choose_slices(patient, options.slices, options.background_share, rng)

@@ -18,14 +18,12 @@ from planewise.inference.confidence import ConfidenceOfVoxels, confidences, writ
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration, ModelFile
-from planewise.progress import WARNING, say
+from planewise.progress import WARNING, first_few, say
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.geometry import voxel_um3
 from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
-
-LISTED = 3  # cases in a message
 
 
 @dataclass(frozen=True)
@@ -194,12 +192,8 @@ def say_notes(notes: Mapping[str, Iterable[str]]) -> None:
         for note in of_case:
             cases_of.setdefault(note, []).append(name)
     for note, names in cases_of.items():
-        who = f"all {len(notes)} volumes" if len(names) == len(notes) > 1 else _listed(names)
+        who = f"all {len(notes)} volumes" if len(names) == len(notes) > 1 else first_few(names)
         say(f"{WARNING if note.startswith(WARNING) else ''}{who}: {note.removeprefix(WARNING)}")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def write_confidence(

@@ -105,8 +105,8 @@ def segment_into_files(
         of_planes = [of_class.dropped for plane in planes for of_class, thing in zip(plane, kinds) if thing]
         fused_ones = [objects.dropped for objects in of_things if isinstance(objects, FusedObjects)]
         dropped = sum(of_planes, NONE_DROPPED), sum(fused_ones, NONE_DROPPED)
-        if fallen := left_out(case, options, *dropped, things.count):
-            say(f"{name}: {fallen}")
+        if text := left_out(case, options, *dropped, things.count):
+            say(f"{name}: {text}")
     return things.count
 
 

@@ -1,4 +1,4 @@
-"""How many objects of a volume fall to limits, and why a result has none: each limit is named with what set it."""
+"""How many objects of a volume limits leave out, and why a result has none: each limit is named with what set it."""
 
 from dataclasses import astuple
 
@@ -15,13 +15,13 @@ def left_out(case: VolumeToPredict, options: MitoPredict, planes: Dropped, conse
     if count == 0:
         return _why_no_objects(case, options, planes, consensus)
     of_planes = f"the {len(case.planes)} planes" if len(case.planes) > 1 else f"plane {case.planes[0]}"
-    fallen = [
+    texts = [
         f"{sum(limits.values())} of {sum(astuple(dropped))} in {where} "
-        f"({', '.join(f'--{name} {number}' for name, number in limits.items())})"
+        f"({', '.join(f'{number} by --{name}' for name, number in limits.items())})"
         for where, dropped in ((of_planes, planes), ("their consensus", consensus))
         if (limits := _counts(dropped))
     ]
-    return f"objects that fell to limits: {', '.join(fallen)}" if fallen else ""
+    return f"objects left out by limits: {', '.join(texts)}" if texts else ""
 
 
 def _why_no_objects(case: VolumeToPredict, options: MitoPredict, planes: Dropped, consensus: Dropped) -> str:
@@ -32,18 +32,18 @@ def _why_no_objects(case: VolumeToPredict, options: MitoPredict, planes: Dropped
             f"--center_confidence_thr {options.center_confidence_thr:g}"
         )
     seen = sum(astuple(planes))
-    said = "; ".join([f"no objects: {single} the network saw {seen}", *_fell(case, options, planes)])
+    said = "; ".join([f"no objects: {single} the network saw {seen}", *_by_limit(case, options, planes)])
     if not planes.kept or len(case.planes) == 1:
         return said
     if consensus == NONE_DROPPED:
         return f"{said}; of the other {planes.kept}, no voxel lies in --pixel_vote_thr {options.pixel_vote_thr} planes"
-    return f"{said}; of the objects that the other {planes.kept} make, {'; '.join(_fell(case, options, consensus))}"
+    return f"{said}; of the objects that the other {planes.kept} make, {'; '.join(_by_limit(case, options, consensus))}"
 
 
-def _fell(case: VolumeToPredict, options: MitoPredict, dropped: Dropped) -> list[str]:
+def _by_limit(case: VolumeToPredict, options: MitoPredict, dropped: Dropped) -> list[str]:
     """Return how many objects each limit left out, as texts, for limits that left out any."""
     return [
-        f"{count} fell to --{name} {_typed(getattr(options, name))} ({case.set_by(name, options)})"
+        f"{count} left out by --{name} {_typed(getattr(options, name))} ({case.set_by(name, options)})"
         for name, count in _counts(dropped).items()
     ]
 

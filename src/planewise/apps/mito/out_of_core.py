@@ -71,8 +71,8 @@ def segment_out_of_core(
             _deliver(job, volume, results, name)
             _write_tables(job, case, results, name)
             things = case.several is None or case.several.things
-            if things and (fallen := left_out(case, options, *dropped_of(job), count)):
-                say(f"{name}: {fallen}")
+            if things and (text := left_out(case, options, *dropped_of(job), count)):
+                say(f"{name}: {text}")
         except DiskFull as error:
             need = math.prod(job.shape) * (len(job.axes) + 1) * LABEL_BYTES
             raise Unfinished(

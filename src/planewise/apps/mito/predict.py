@@ -9,7 +9,7 @@ from planewise.apps.mito.case import Results, VolumeToPredict, say_notes, write_
 from planewise.apps.mito.in_memory import classes_in_memory, memory_for, segment_into_files, write_classes
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import remove_work, segment_out_of_core
-from planewise.apps.mito.predict_settings import UNSAID, decisive, derived, settled
+from planewise.apps.mito.predict_settings import UNSAID, decisive, settled, stated_by_model
 from planewise.apps.mito.store import predict_store
 from planewise.data.input_images import cases_in, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST
@@ -65,7 +65,7 @@ def predict_cases(
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
     model = read_model_file(model_path)
-    of_model, options = derived(options), settled(options, model)
+    of_model, options = stated_by_model(options), settled(options, model)
     weights = locate_weights(model, model_path)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     apart, clashing = refuse_names_of_planes(dict(cases))
@@ -81,7 +81,7 @@ def predict_cases(
         renewed,
         unsaid=UNSAID,
         kind=MitoPredict,
-        derived=of_model,
+        of_model=of_model,
     )
     done, waiting = _done_and_waiting(apart, run, model, options, problems)
     if not waiting:

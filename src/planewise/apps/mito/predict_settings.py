@@ -99,7 +99,7 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
     }
 
 
-def derived(options: MitoPredict) -> set[str]:
+def stated_by_model(options: MitoPredict) -> set[str]:
     """Return the decisive settings that the model states, for ``options`` as they were given."""
     given = {"min_size": options.min_size is not None, "min_agreement": options.min_agreement is not None}
     given |= {"repair": options.repair != "auto", "extend": options.extend != "auto"}

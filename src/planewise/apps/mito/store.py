@@ -3,7 +3,7 @@
 from planewise.apps.mito.case import VolumeToPredict, say_notes, write_class_names
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import Unfinished, remove_work, segment_out_of_core
-from planewise.apps.mito.predict_settings import UNSAID, decisive, derived, settled
+from planewise.apps.mito.predict_settings import UNSAID, decisive, settled, stated_by_model
 from planewise.data.case import case_name, is_volume
 from planewise.data.input_images import cases_in
 from planewise.data.manifest import MANIFEST
@@ -40,7 +40,7 @@ def segment_store(options: MitoPredict) -> None:
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
     model = read_model_file(model_path)
-    of_model, options = derived(options), settled(options, model)
+    of_model, options = stated_by_model(options), settled(options, model)
     weights = locate_weights(model, model_path)
     case = VolumeToPredict.open(options.input, model, options)
     network = inference_network(weights, model.architecture, "cpu")  # loaded here to refuse unusable weights
@@ -52,7 +52,7 @@ def segment_store(options: MitoPredict) -> None:
     how, made_by = decisive(options, model, half), "mito predict"
     run = Run.begin(
         manifest, made_by, how, weights, [stored], options.overwrite,
-        store=options.output, unsaid=UNSAID, kind=MitoPredict, derived=of_model,
+        store=options.output, unsaid=UNSAID, kind=MitoPredict, of_model=of_model,
     )  # fmt: skip
     if run.is_done(stored, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")

@@ -36,9 +36,9 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
             spacing, unit = read_spacing(sidecar, list(content), [stated or USUAL_UNIT] * 3)
             placed = replace(volume, spacing=spacing, unit=unit, has_z_spacing=True)
             in_its_unit = replace(placed, unit=volume.unit)
-            if not stated and volume.unit != PIXEL and _agree(volume, in_its_unit):
+            if not stated and _agree(volume, in_its_unit):
                 return in_its_unit
-            if not stated and not (volume.unit != PIXEL and _agree(volume, placed)):
+            if not stated and not _agree(volume, placed):
                 say_once(
                     f'No "spacing_unit" in {_dataset_file(path)}: the spacing in sidecars, {{case}}.json, is taken to '
                     f"be in {USUAL_UNIT}"
@@ -58,7 +58,9 @@ def _say_assumed(path: Path, sidecar: Path) -> None:
 
 
 def _agree(volume: Volume, placed: Volume) -> bool:
-    """Whether the spacing that a volume's file states is that of its sidecar."""
+    """Whether a volume's file states a spacing, and it is that of its sidecar."""
+    if volume.unit == PIXEL:
+        return False
     stated = 0 if volume.has_z_spacing and volume.shape[0] > 1 else 1  # the first axis with a stated spacing
     sides = (convert(size, placed.unit, volume.unit) for size in placed.spacing[stated:])
     return all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(volume.spacing[stated:], sides))

@@ -1,4 +1,4 @@
-"""What is said of the objects that fall to limits."""
+"""What is said of the objects that limits leave out."""
 
 from pathlib import Path
 
@@ -21,15 +21,15 @@ from planewise.volumes.volume import Volume
             Dropped(size=28, extent=3, kept=21),
             Dropped(agreement=4, kept=11),
             11,
-            "objects that fell to limits: 31 of 52 in the 3 planes (--min_size 28, --min_extent 3), 4 of 15 in their "
-            "consensus (--min_agreement 4)",
+            "objects left out by limits: 31 of 52 in the 3 planes (28 by --min_size, 3 by --min_extent), 4 of 15 in "
+            "their consensus (4 by --min_agreement)",
         ),
         (
             ("xy",),
             Dropped(size=2, kept=5),
             NONE_DROPPED,
             5,
-            "objects that fell to limits: 2 of 7 in plane xy (--min_size 2)",
+            "objects left out by limits: 2 of 7 in plane xy (2 by --min_size)",
         ),
         (("xy",), Dropped(kept=5), NONE_DROPPED, 5, ""),
         (
@@ -37,11 +37,11 @@ from planewise.volumes.volume import Volume
             Dropped(size=2),
             NONE_DROPPED,
             0,
-            "no objects: in plane xy the network saw 2; 2 fell to --min_size 500 (",
+            "no objects: in plane xy the network saw 2; 2 left out by --min_size 500 (",
         ),
     ],
 )
-def test_each_limit_is_said_with_how_many_fell_to_it(axes, planes, consensus, count, said):
+def test_each_limit_is_said_with_how_many_it_left_out(axes, planes, consensus, count, said):
     options = MitoPredict(trained_model=Path("M"), input=Path("i"), output=Path("o"), axes=axes, min_size=500)
     model = read_model_file(SHIPPED / "MitoNet_small.yaml")
     case = VolumeToPredict.of(Volume(np.zeros((8, 8, 8), np.uint8)), Path("a.tiff"), None, model, options)
