@@ -287,7 +287,12 @@ def alone(lock: Path, taken: str) -> Iterator[None]:
 def _opened(lock: Path, taken: str) -> IO[str]:
     while True:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a+", encoding="utf-8")
+        try:
+            file = lock.open("a+", encoding="utf-8")
+        except FileNotFoundError:
+            if lock.is_symlink():  # to a folder that is missing
+                raise
+            continue  # the one that held it has removed its folder in between
         if not take_lock(file.fileno()):
             file.seek(0)
             holder = file.read().strip()

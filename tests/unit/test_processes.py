@@ -67,3 +67,22 @@ def test_locks_of_windows(windows, tmp_path):
         file.write(b"text")
         assert take_lock(file.fileno())
         assert file.tell() == 4
+
+
+def test_a_lock_whose_folder_is_removed_before_it_is_opened_is_taken(tmp_path, monkeypatch):
+    """As the process that held it does, where its folder is empty then."""
+    lock = tmp_path / "work" / "lock"
+    mkdir, made = Path.mkdir, []
+
+    def removed_at_once(path, *arguments, **options):
+        mkdir(path, *arguments, **options)
+        if not made:
+            path.rmdir()
+        made.append(path)
+
+    monkeypatch.setattr(Path, "mkdir", removed_at_once)
+    with alone(lock, "taken"):
+        assert lock.exists()
+    lock.symlink_to(tmp_path / "missing" / "lock")
+    with pytest.raises(FileNotFoundError), alone(lock, "taken"):
+        pass

@@ -158,7 +158,12 @@ class Journal:
         except OSError as error:
             raise PlanewiseError(f"{path}: cannot be written to ({error.strerror}), as corrections must be") from error
         try:
-            if not take_lock(file.fileno()):
+            try:
+                is_ours = take_lock(file.fileno())
+            except OSError as error:  # a file system without locks
+                reason = f"{path}: cannot be locked ({error.strerror}), as corrections must be"
+                raise PlanewiseError(f"{reason}; correct the volume in a folder on another disk") from error
+            if not is_ours:
                 raise PlanewiseError(f"{path}: another process corrects this volume now; end that one first")
             content = file.read()
             whole = content[: content.rfind(b"\n") + 1]

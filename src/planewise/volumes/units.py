@@ -9,10 +9,10 @@ PIXEL = "pixel"  # of a spacing without a unit
 NANOMETRES = {"nm": 1.0, "um": 1e3, "mm": 1e6}  # nanometres in each unit that a volume may have
 _FOREIGN = {"angstrom": (0.1, "nm"), "cm": (10.0, "mm"), "m": (1000.0, "mm"), "inch": (25.4, "mm")}
 _NAMES = {  # a unit's name in files -> its name here
-    "nm": "nm", "nanometer": "nm", "nanometre": "nm", "nanometers": "nm",
+    "nm": "nm", "nanometer": "nm", "nanometre": "nm", "nanometers": "nm", "nanometres": "nm",
     "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um",
-    "micrometers": "um", "\\u00b5m": "um",
-    "mm": "mm", "millimeter": "mm", "millimetre": "mm", "millimeters": "mm",
+    "micrometers": "um", "micrometres": "um", "\\u00b5m": "um",
+    "mm": "mm", "millimeter": "mm", "millimetre": "mm", "millimeters": "mm", "millimetres": "mm",
     "å": "angstrom", "angstrom": "angstrom", "angstroms": "angstrom", "ångström": "angstrom",
     "cm": "cm", "centimeter": "cm", "centimetre": "cm",
     "m": "m", "meter": "m", "metre": "m",

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from io import FileIO
@@ -10,6 +11,7 @@ from io import FileIO
 import numpy as np
 import pytest
 
+from planewise.correction import journal
 from planewise.correction.actions import Ball, Confirm, Delete, Merge, Paint, Split, Voxels
 from planewise.correction.journal import JOURNAL, Entry, correction_note, corrections_folder, read_journal
 from planewise.correction.session import Corrections
@@ -229,6 +231,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import planewise.correction.{module} as module
+from planewise.correction import journal
 from planewise.correction.actions import Delete, Merge
 from planewise.correction.session import Corrections
 
@@ -343,6 +346,15 @@ def test_a_journal_on_a_full_disk_says_so_and_goes_on(result, monkeypatch):
 
 def test_two_processes_do_not_correct_one_volume(result):
     with Corrections(result), pytest.raises(PlanewiseError, match="another process corrects this volume"):
+        Corrections(result)
+
+
+def test_a_file_system_without_locks_is_said(result, monkeypatch):
+    def refused(descriptor):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(journal, "take_lock", refused)
+    with pytest.raises(PlanewiseError, match=r"cannot be locked \(Function not implemented\), as corrections must be"):
         Corrections(result)
 
 

@@ -135,11 +135,12 @@ def test_the_sidecar_of_a_case_whose_first_channel_is_missing(tmp_path, capsys):
     assert open_volume(tmp_path / "a_0001.tif").unit == "pixel"
 
 
-def test_the_dataset_says_the_unit_of_its_sidecars(tmp_path):
+@pytest.mark.parametrize("unit", ["um", "micrometres"])
+def test_the_dataset_says_the_unit_of_its_sidecars(tmp_path, unit):
     (tmp_path / "imagesTr").mkdir()
     tifffile.imwrite(tmp_path / "imagesTr" / "case_0000.tiff", coded())
     (tmp_path / "imagesTr" / "case.json").write_text(json.dumps({"spacing": [0.04, 0.008, 0.008]}))
-    (tmp_path / "dataset.json").write_text(json.dumps({"spacing_unit": "um"}))
+    (tmp_path / "dataset.json").write_text(json.dumps({"spacing_unit": unit}))
     assert open_volume(tmp_path / "imagesTr" / "case_0000.tiff").unit == "um"
 
 
@@ -175,6 +176,14 @@ def test_the_unit_of_a_sidecar_is_that_of_the_file_where_the_numbers_agree(tmp_p
     assert volume.spacing_in("nm")[0] == pytest.approx(size)
     assert volume.spacing_in("mm")[0] == pytest.approx(size / 1e6)
     assert capsys.readouterr().err == ""
+
+
+def test_a_unit_that_is_null_is_none_at_all(tmp_path, capsys):
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "dataset.json").write_text('{"spacing_unit": null}')
+    volume = with_sidecar(tmp_path / "imagesTr", [5, 2, 2])
+    assert (volume.unit, bool(volume.unit_assumed_in)) == ("nm", True)
+    assert "is taken to be in nm" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("unit", ["milimetre", 3])

@@ -17,7 +17,7 @@ def left_out(case: VolumeToPredict, options: MitoPredict, planes: Dropped, conse
     of_planes = f"the {len(case.planes)} planes" if len(case.planes) > 1 else f"plane {case.planes[0]}"
     texts = [
         f"{sum(limits.values())} of {sum(astuple(dropped))} in {where} "
-        f"({', '.join(f'{number} by --{name}' for name, number in limits.items())})"
+        f"({', '.join(f'{number} by {_limit(name, options)}' for name, number in limits.items())})"
         for where, dropped in ((of_planes, planes), ("their consensus", consensus))
         if (limits := _counts(dropped))
     ]
@@ -43,7 +43,7 @@ def _why_no_objects(case: VolumeToPredict, options: MitoPredict, planes: Dropped
 def _by_limit(case: VolumeToPredict, options: MitoPredict, dropped: Dropped) -> list[str]:
     """Return how many objects each limit left out, as texts, for limits that left out any."""
     return [
-        f"{count} left out by --{name} {_typed(getattr(options, name))} ({case.set_by(name, options)})"
+        f"{count} left out by {_limit(name, options)} ({case.set_by(name, options)})"
         for name, count in _counts(dropped).items()
     ]
 
@@ -54,5 +54,7 @@ def _counts(dropped: Dropped) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _typed(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else f"{value}"
+def _limit(name: str, options: MitoPredict) -> str:
+    """Return a limit as it is typed: the option and its value."""
+    value = getattr(options, name)
+    return f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}"

@@ -101,9 +101,10 @@ def _known_channel(path: Path) -> bool | None:
 def dataset_unit(path: Path) -> str:
     """Return the unit of spacings in the sidecars beside the volume at ``path``, "" if no dataset.json states one."""
     try:
-        return str(read_json(_dataset_file(path))["spacing_unit"])
+        stated = read_json(_dataset_file(path))["spacing_unit"]
     except (PlanewiseError, TypeError, KeyError):
         return ""
+    return "" if stated is None else str(stated)
 
 
 def _dataset_file(path: Path) -> Path:
