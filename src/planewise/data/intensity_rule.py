@@ -93,7 +93,7 @@ def choose_range(
                 "white in the values of the file"
             )
         low, high = given[::-1] if invert else given
-        seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as set by --intensity"
+        seen = f"{profile.used}; {low:g} is black, {high:g} white, as set by --intensity"
         return _clipping(profile, low, high), seen
     refuse_what_has_no_range(profile, path)
     inverted = not invert and profile.contrast.against(trained.contrast) == "inverted"
@@ -106,14 +106,14 @@ def choose_range(
     whole = _full_range(profile)
     if whole and profile.high - profile.low >= LEAST_CONTRAST * (whole[1] - whole[0]) * (trained.high - trained.low):
         low, high = whole[::-1] if invert else whole
-        return _clipping(profile, low, high), f"{profile.used}; seen as {low:g} (black) to {high:g}{doubt}"
+        return _clipping(profile, low, high), f"{profile.used}; {low:g} is black, {high:g} white{doubt}"
     slope = (profile.high - profile.low) / (trained.high - trained.low)
     start, sign = (profile.high, -1) if invert else (profile.low, 1)
     low = start - sign * trained.low * slope
     range_ = _clipping(profile, low, low + sign * slope)
     return range_, (
         f"{profile.used}, which is mapped to {trained.low:.2f} to {trained.high:.2f} of the range that the model was "
-        f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}{doubt}"
+        f"trained in: {range_.low:.6g} is black, {range_.high:.6g} white{doubt}"
     )
 
 

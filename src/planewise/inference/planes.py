@@ -201,7 +201,14 @@ def pixel_note(
     smallest, largest = (side * scale for side in shown)
     larger, smaller = trained_nm[0] / largest, smallest / trained_nm[1]  # than in training, what the model sees
     if max(larger, smaller) < UNLIKE_PIXELS:
-        return ""
+        longer, shorter = largest / trained_nm[1], trained_nm[0] / smallest  # one side, but not the other
+        if max(longer, shorter) < UNLIKE_PIXELS:
+            return ""
+        return (
+            f"pixels are {_sides(smallest, largest)} nm, those of the training {_sides(*trained_nm)} nm: objects look "
+            f"stretched by up to {max(longer, shorter):.3g}; give planes with square pixels (--axes), or resample the "
+            "volume"
+        )
     looks, size = (
         (f"{larger:.3g} times larger", larger) if larger > smaller else (f"{smaller:.3g} times smaller", 1 / smaller)
     )

@@ -109,9 +109,9 @@ class Volume:
         """
         if self.unit_assumed_in and unit == "mm" and self.unit != "mm":
             raise PlanewiseError(
-                f"{self.unit_assumed_in}: gives a spacing without a unit, which is read as {self.unit} unless a "
-                'dataset.json says otherwise, and mm are needed: write "spacing_unit": "mm" (or "nm") into the '
-                "dataset.json in the folder above"
+                f"{self.unit_assumed_in}: gives a spacing without a unit, which is read as {self.unit} unless one is "
+                'stated, and mm are needed: write "spacing_unit": "mm" (or "nm") into it, or into the dataset.json in '
+                "the folder above"
             )
         z, y, x = (convert(size, self.unit, unit) for size in self.spacing)
         return z, y, x

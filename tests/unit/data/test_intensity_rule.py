@@ -159,7 +159,7 @@ def test_an_inverted_contrast_that_is_not_certain_is_only_a_warning():
     assert profile.contrast_is_certain
     rule, doubtful = IntensityRule(DARK), replace(profile, contrast_is_certain=False)
     assert list(rule.doubts(profile, PATH)) == []  # it is refused
-    assert choose_range(doubtful, DARK, PATH)[1].endswith("(black) to 255; its contrast may be inverted")
+    assert choose_range(doubtful, DARK, PATH)[1].endswith("255 white; its contrast may be inverted")
     (doubt,) = rule.doubts(doubtful, PATH)
     assert doubt.startswith("WARNING: cell.tiff: its contrast may be inverted: thin lines bright, broad lines bright (")
     assert list(IntensityRule(DARK, invert=True).doubts(doubtful, PATH)) == []

@@ -91,6 +91,10 @@ def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
          "times smaller than in the training; resample the volume, give --downsampling 1, or train"),
         ((50.0, 40.0, 40.0), "nm", (8.0, 8.0), 1, "40 nm, those of the training 8 nm: objects look 5 times smaller "
          "than in the training; resample the volume, or train"),
+        ((40.0, 40.0, 5.0), "nm", (5.0, 5.0), 1, "5 to 40 nm, those of the training 5 nm: objects look stretched by up "
+         "to 8; give planes with square pixels (--axes)"),
+        ((40.0, 7.0, 5.0), "nm", (5.0, 5.0), 1, ""),  # 1.4 times
+        ((40.0, 40.0, 5.0), "nm", (5.0, 40.0), 1, ""),
     ],
 )  # fmt: skip
 def test_pixels_unlike_those_of_the_training_are_said(spacing, unit, trained, scale, printed):

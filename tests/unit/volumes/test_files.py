@@ -156,8 +156,8 @@ def test_a_sidecar_whose_unit_nothing_states_is_read_as_nm_and_never_as_mm(tmp_p
     folder.mkdir()
     volume = with_sidecar(folder, [5, 0.7, 0.7])
     assert (volume.unit, volume.spacing_in("um")) == ("nm", pytest.approx((0.005, 0.0007, 0.0007)))
-    said = f'No "spacing_unit" in {tmp_path}/dataset.json: the spacing in sidecars, {{case}}.json, is taken to be in'
-    assert f"{said} nm" in capsys.readouterr().err
+    said = f"Spacings in {{case}}.json in {folder} are read as nm, since no unit is stated"
+    assert said in capsys.readouterr().err
     for convert in (volume.spacing_in, volume.in_unit):
         with pytest.raises(PlanewiseError, match=r"case\.json: gives a spacing without a unit.*spacing_unit"):
             convert("mm")
@@ -183,7 +183,26 @@ def test_a_unit_that_is_null_is_none_at_all(tmp_path, capsys):
     (tmp_path / "dataset.json").write_text('{"spacing_unit": null}')
     volume = with_sidecar(tmp_path / "imagesTr", [5, 2, 2])
     assert (volume.unit, bool(volume.unit_assumed_in)) == ("nm", True)
-    assert "is taken to be in nm" in capsys.readouterr().err
+    assert "are read as nm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["spacing_unit", "unit"])
+def test_a_sidecar_may_state_its_unit_and_that_of_the_dataset_does_not_count_then(tmp_path, capsys, key):
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "dataset.json").write_text('{"spacing_unit": "nm"}')
+    tifffile.imwrite(tmp_path / "imagesTr" / "case.tiff", coded())
+    (tmp_path / "imagesTr" / "case.json").write_text(json.dumps({"spacing": [0.05, 0.01, 0.01], key: "um"}))
+    volume = open_volume(tmp_path / "imagesTr" / "case.tiff")
+    assert volume.spacing_in("nm") == pytest.approx((50, 10, 10))
+    assert volume.spacing_in("mm") == pytest.approx((5e-5, 1e-5, 1e-5))  # stated, not assumed
+    assert capsys.readouterr().err == ""
+
+
+def test_a_unit_in_a_sidecar_that_is_not_known_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "case.tiff", coded())
+    (tmp_path / "case.json").write_text(json.dumps({"spacing": [5, 2, 2], "unit": "milimetre"}))
+    with pytest.raises(PlanewiseError, match=r"case\.json: its unit is 'milimetre', which is not known"):
+        open_volume(tmp_path / "case.tiff")
 
 
 @pytest.mark.parametrize("unit", ["milimetre", 3])

@@ -13,17 +13,18 @@ from planewise.volumes.json_files import read_json
 from planewise.volumes.units import PIXEL, convert, read_spacing, refuse_unknown
 from planewise.volumes.volume import Spacing, Volume
 
-USUAL_UNIT = "nm"  # of spacings whose unit no dataset.json states
+USUAL_UNIT = "nm"  # of spacings whose unit nothing states
+UNIT_KEYS = ("spacing_unit", "unit")  # of a sidecar
 _NUMBERED = re.compile(r"(.+)_(\d{4})", re.DOTALL)
 
 
 def with_sidecar(path: Path, volume: Volume) -> Volume:
     """Return the volume opened from ``path`` with the spacing in its sidecar, if it has one.
 
-    Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder. Without one, it is that of the
-    volume's file, if this gives the same numbers, else nanometres are assumed, which is printed: nnU-Net's sidecars
-    have no unit. As in nnU-Net, the sidecar takes precedence over the volume's file; a difference between the two is
-    printed. Raises PlanewiseError for a ``spacing_unit`` that is not known, and for a sidecar that cannot be read.
+    Its unit is the sidecar's own ``spacing_unit``, or that of the dataset.json above the volume's folder. nnU-Net's
+    sidecars have none. It is then that of the volume's file, if this gives the same numbers, else nanometres are
+    assumed, which is printed. As in nnU-Net, the sidecar takes precedence over the volume's file; a difference between
+    the two is printed. Raises PlanewiseError for a unit that is not known, and for a sidecar that cannot be read.
     """
     for sidecar in sidecars(path):
         if sidecar.is_file():
@@ -31,17 +32,21 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
             if content is None:
                 return volume
             _say_assumed(path, sidecar)
-            stated = dataset_unit(path)
-            refuse_unknown(_dataset_file(path), [stated])
-            spacing, unit = read_spacing(sidecar, list(content), [stated or USUAL_UNIT] * 3)
+            sizes, stated = content
+            if stated:
+                refuse_unknown(sidecar, [stated])
+            else:
+                stated = dataset_unit(path)
+                refuse_unknown(_dataset_file(path), [stated])
+            spacing, unit = read_spacing(sidecar, list(sizes), [stated or USUAL_UNIT] * 3)
             placed = replace(volume, spacing=spacing, unit=unit, has_z_spacing=True)
             in_its_unit = replace(placed, unit=volume.unit)
             if not stated and _agree(volume, in_its_unit):
                 return in_its_unit
             if not stated and not _agree(volume, placed):
                 say_once(
-                    f'No "spacing_unit" in {_dataset_file(path)}: the spacing in sidecars, {{case}}.json, is taken to '
-                    f"be in {USUAL_UNIT}"
+                    f"Spacings in {{case}}.json in {path.parent} are read as {USUAL_UNIT}, since no unit is stated; "
+                    '"spacing_unit" there or in a dataset.json in the folder above states one'
                 )
                 placed = replace(placed, unit_assumed_in=str(sidecar))
             _say_difference(path, volume, sidecar, placed)
@@ -111,8 +116,11 @@ def _dataset_file(path: Path) -> Path:
     return path.parent.parent / "dataset.json"
 
 
-def _read_sidecar(path: Path) -> Spacing | None:
-    """Return the ``spacing`` (z, y, x) of a sidecar, or None if it has none. Raises PlanewiseError on nonsense."""
+def _read_sidecar(path: Path) -> tuple[Spacing, str] | None:
+    """Return the ``spacing`` (z, y, x) of a sidecar and its unit, "" if it states none; None without a spacing.
+
+    Raises PlanewiseError on nonsense.
+    """
     content = read_json(path)
     spacing = content.get("spacing") if isinstance(content, dict) else None
     if spacing is None:
@@ -124,4 +132,5 @@ def _read_sidecar(path: Path) -> Spacing | None:
     if good != [True] * 3:
         raise PlanewiseError(f"{path}: spacing is {spacing!r}; it must be three positive numbers (z, y, x)")
     z, y, x = numbers
-    return float(z), float(y), float(x)
+    units = [content[key] for key in UNIT_KEYS if content.get(key) is not None]
+    return (float(z), float(y), float(x)), str(units[0]) if units else ""
