@@ -45,8 +45,7 @@ def compare_methods(options: Compare) -> int:
     if not benchmarks:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in problems))
     for method in options.method:
-        name = method.partition("=")[0]
-        if not any(name in _folders_of_methods(folder, options) for folder in options.datasets):
+        if not any(_folder_given(method, folder) for folder in options.datasets):
             raise PlanewiseError(f"--method {method}: no dataset has a folder of that name, and there is no such path")
     benchmarks = [replace(benchmark, patients=_patients(benchmark, options)) for benchmark in benchmarks]
     tolerance = _tolerance(options, benchmarks)
@@ -83,14 +82,19 @@ def _folders_of_methods(dataset: Path, options: Compare) -> dict[str, Path]:
     """
     folders = predictions_beside(dataset)
     for text in options.method:
-        name, _, where = text.partition("=")
-        path = next((path for path in (dataset / where, Path(where)) if path.is_dir()), None)
+        name, path = text.partition("=")[0], _folder_given(text, dataset)
         if path is None:
             continue
         if name in folders and not folders[name].samefile(path):
             raise PlanewiseError(f"--method {text}: {folders[name]} is the method {name}; give another name")
         folders[name] = path
     return folders
+
+
+def _folder_given(method: str, dataset: Path) -> Path | None:
+    """Return the folder of ``method``, NAME=FOLDER, in a dataset or where its path leads; None if there is none."""
+    where = method.partition("=")[2]
+    return next((path for path in (dataset / where, Path(where)) if path.is_dir()), None)
 
 
 def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Benchmark:

@@ -121,6 +121,12 @@ def test_nothing_is_scored_twice(dataset, capsys, command, refused):
     assert not (dataset / "scores").exists()
 
 
+def test_a_method_in_a_folder_that_is_missing_is_not_the_dataset_s_own_of_that_name(dataset, capsys):
+    assert scored(("compare", "{}", "--method", "p=typo"), dataset) == 2
+    assert "--method p=typo: no dataset has a folder of that name" in capsys.readouterr().err
+    assert not (dataset / "scores").exists()
+
+
 def test_datasets_of_one_name_are_told_apart_by_the_folders_around_them(dataset, tmp_path_factory):
     """Cases of one name would be taken for one patient's."""
     above = tmp_path_factory.mktemp("above")
