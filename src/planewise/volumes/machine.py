@@ -18,8 +18,8 @@ def machine_cores() -> int:
     """Return how many cores this process may use: the machine's, or those it was bound to (taskset, SLURM); a worker's
     share of them.
     """
-    if CORES in os.environ:
-        return int(os.environ[CORES])
+    if (share := os.environ.get(CORES, "")).isdecimal() and int(share):
+        return int(share)
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

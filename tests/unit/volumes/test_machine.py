@@ -29,6 +29,14 @@ def test_cores_are_counted_where_none_can_be_bound(monkeypatch):
     assert machine_cores() == 6
 
 
+@pytest.mark.parametrize("share", ["", "0", "many", "-1"])
+def test_a_share_that_is_no_number_of_cores_is_none(monkeypatch, share):
+    monkeypatch.delenv(CORES, raising=False)
+    cores = machine_cores()
+    monkeypatch.setenv(CORES, share)
+    assert machine_cores() == cores
+
+
 def test_workers_share_the_cores(monkeypatch):
     monkeypatch.setenv(CORES, "8")
     assert [cores_of_each(count) for count in (1, 3, 16)] == [8, 2, 1]
