@@ -11,7 +11,6 @@ from typing import NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +34,7 @@ OF_A_CLASS = {"voxel_iou": "iou", "voxel_dice": "dsc", "voxel_precision": "preci
 SHOWN = ("voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # columns on the terminal
 LOG_WIDTH = 80  # width of folded sentences without a terminal
 LEAST_MESSAGE = 40  # columns beside the names of files; if fewer remain, messages are printed below them
-BETWEEN = 4  # columns without text in a table of two columns
+NAME = 8  # least width that names are folded to in a table; numbers and paths, which begin without a letter, stay whole
 
 
 def write_results(results: list[Result], folder: Path, classes: bool = False) -> None:
@@ -202,31 +201,64 @@ def short(value: object) -> str:
 
 
 def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]], width: int | None = None) -> None:
-    """Print a table on standard output, unfolded if that is not a terminal; when called from Python, log it.
+    """Print a table on standard output, no wider than the terminal; when called from Python, log it.
+
+    Cells are folded, and names down to ``NAME`` columns; if that is still too wide, each cell has a line of its own.
+    Nothing is folded if standard output is not a terminal.
 
     ``width``: of the whole table; only its last column is then folded.
     """
+    rows = list(rows)
     if not is_on_terminal():
         for row in rows:
             say(f"{title}: {', '.join(f'{name} {cell}' for name, cell in zip(header, row))}")
         return
+    console = Console(highlight=False)
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    only_last = width is not None
+    if width is None:
+        width = console.width if console.is_terminal else 10_000
+    widths = _column_widths(list(zip(header, *rows)), _room(width, len(header)), only_last)
+    if widths is None:
+        for row in rows:
+            lines = [f"{name}: {cell}" if name else cell for name, cell in zip(header, row) if cell]
+            print("  " + "\n    ".join(lines))
+        print()
+        return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    last = len(header) - 1
-    for position, name in enumerate(header):
-        whole = position < last and (width is not None or position > 0)  # numbers stay whole
-        table.add_column(name, overflow="fold", no_wrap=whole)
+    for name, column_width in zip(header, widths):
+        table.add_column(Text(name), overflow="fold", width=column_width)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False)
-    if width is not None:
-        console.width = width
-    elif console.is_terminal:  # on a narrow terminal, lines continue on the next row: rich would cut numbers
-        whole_table = console.options.update(max_width=10_000)
-        console.width = max(console.width, Measurement.get(console, whole_table, table).minimum)
-    else:
-        console.width = 10_000  # nothing is folded in a log
-    console.print(Text(title, style="bold"), soft_wrap=True)
+    console.width = width
     console.print(table)
+
+
+def _room(width: int, columns: int) -> int:
+    """Return how much of a table's width is left for text: rich puts two spaces around each column, and one more."""
+    return width - 2 * columns - 1
+
+
+def _column_widths(columns: list[tuple[str, ...]], room: int, only_last: bool) -> list[int] | None:
+    """Return the widths at which columns fit into ``room``, by folding the widest first; None if they do not fit."""
+    widths = [max(1, *map(cell_len, texts)) for texts in columns]
+    least = [_least_width(*texts) for texts in columns]
+    if only_last:
+        least[:-1] = widths[:-1]
+    while sum(widths) > room:
+        foldable = [i for i, width in enumerate(widths) if width > least[i]]
+        if not foldable:
+            return None
+        widths[max(foldable, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _least_width(header: str, *cells: str) -> int:
+    """Return the least width of a column: that of its longest word, but names in its cells are folded to ``NAME``."""
+    whole = [cell_len(word) for word in header.split()]
+    for word in (word for cell in cells for word in cell.split()):
+        whole.append(min(NAME, cell_len(word)) if word[0].isalpha() else cell_len(word))
+    return max(whole, default=1)
 
 
 def _width() -> int:
@@ -266,7 +298,7 @@ def print_problems(problems: list[Problem]) -> None:
     title, width = f"{len(rows)} problem{'s' * (len(rows) > 1)}", _width()
     names = max(cell_len(where) for where, _ in rows)
     words = max((cell_len(word) for _, what in rows for word in what.split()), default=0)
-    if not is_on_terminal() or width - names - BETWEEN >= max(LEAST_MESSAGE, words):
+    if not is_on_terminal() or _room(width, 2) - names >= max(LEAST_MESSAGE, words):
         print_table(title, ("file", "problem"), rows, width)
         return
     console = Console(highlight=False, soft_wrap=True)

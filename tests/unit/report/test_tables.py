@@ -1,8 +1,11 @@
 import csv
 import math
+from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from planewise.errors import Problem
 from planewise.evaluation.evaluate import score_labels
@@ -17,6 +20,7 @@ from planewise.report.tables import (
     number_text,
     print_problems,
     print_results,
+    print_table,
     write_results,
 )
 
@@ -108,3 +112,32 @@ def test_problems_are_folded_to_80_columns_and_paths_stay_whole(where, what, cap
     assert [word for word in words if word in (where, *what.split())] == [where, *what.split()]
     beside = where == "a.tiff"
     assert any(line.split() == [where] for line in lines) is not beside  # the name alone, the message below it
+
+
+CHECK = (
+    ("case", "part", "patient", "shape z, y, x", "spacing", "type", "uses", "fine structures", "planes"),
+    ("hela_cell_0001", "train", "hela_cell", "32 x 192 x 192", "8 x 8 x 8 nm", "uint8", "0 to 255", "dark", "xy xz yz"),
+    ("[b]", "test", "0001", "cannot be used", "", "", "", "", ""),
+)
+COMPARE = (
+    ("dataset", "method", "cases", "F1 at IoU 0.5", "mean accuracy, IoU 0.50:0.05:0.95", "panoptic quality", "volume"),
+    ("lucchi", "mitoNet_FT", "1 of 1", "0.913 (n = 1)", "0.612", "0.777", "123,456,789"),
+)
+EVALUATE = (
+    ("case", "voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50", "status"),
+    ("hela_cell_0001_left", "0.877", "25", "27", "22", "0.846", "0.712", "0.692", "missing: scored as empty"),
+    ("mean, missing counted", "0.877 (n = 2)", "25.0", "27.0", "22.0", "0.846", "0.712", "0.692", "2 cases"),
+)
+
+
+@pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.parametrize("table", [CHECK, COMPARE, EVALUATE], ids=["check", "compare", "evaluate"])
+def test_tables_on_a_narrow_terminal_lose_nothing(table, width, capsys, monkeypatch):
+    monkeypatch.setattr(tables, "Console", partial(Console, width=width, force_terminal=True, color_system=None))
+    print_table("Title", *table[:1], table[1:])
+    out = capsys.readouterr().out
+    cells = [cell for row in table for cell in row]
+    assert not Counter("".join("".join(cells).split())) - Counter(out)
+    assert all(word in out for cell in cells for word in cell.split() if word[0].isdigit())  # no number is folded
+    assert max(map(len, out.splitlines())) <= width
+    assert ("case: " in out or "dataset: " in out) is (width == 60)  # a row is stacked only where folding is not enough
