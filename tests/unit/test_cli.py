@@ -247,6 +247,7 @@ def test_a_signal_interrupts_again_in_the_next_command(handlers):
 def test_a_second_signal_as_python_ends_is_no_traceback():
     code = (
         "import atexit, signal, sys; from planewise.cli import end, guarded\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell ignores it in the background
         "atexit.register(signal.raise_signal, signal.SIGINT)\n"
         "end(lambda: guarded(lambda: signal.raise_signal(signal.SIGINT)))"
     )

@@ -166,7 +166,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path):
 
 def make_labelled(folder, labels, instances=None):
     """A case with a semantic truth in labelsTr, and with instancesTr beside if they are given."""
-    image = np.linspace(0, 250, labels.size).reshape(labels.shape).astype(np.uint8)
+    image = (np.arange(labels.size) * 37 % 251).reshape(labels.shape).astype(np.uint8)  # no neighbours are equal
     write_volume(folder / "imagesTr" / "a_0000.tiff", Volume(image))
     write_volume(folder / "labelsTr" / "a.tiff", Volume(labels))
     if instances is not None:

@@ -129,7 +129,7 @@ def _write_tables(job: Job, case: VolumeToPredict, results: Results, name: str) 
 
 def remove_work(results: Results) -> None:
     """Remove the work folder of finished results, if there is one and no other run uses it by now."""
-    if is_begun(results.work) or (results.work / LOCK).exists():  # a killed run may have left the lock alone
+    if results.work.is_dir():  # a stopped run may have left a part of it, without its description
         with suppress(PlanewiseError), _alone(results.work, results.final):
             clear_work(results.work)
 
