@@ -75,11 +75,8 @@ def impossible_size(image: CheckedImage) -> list[Problem]:
         return []
     sides = " x ".join(f"{size:.4g}" for size in image.volume.spacing)
     what = f"its voxels (z, y, x) are {sides} {image.volume.unit}, smaller than atoms: is the unit wrong?"
-    return [
-        Problem(
-            str(image.path), f'{what} The unit of a sidecar is its "spacing_unit", else that of dataset.json, else nm'
-        )
-    ]
+    rule = 'The unit of a sidecar is its "spacing_unit", else that of dataset.json, else nm'
+    return [Problem(str(image.path), f"{what} {rule}")]
 
 
 def check_cases(

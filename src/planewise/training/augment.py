@@ -34,9 +34,8 @@ class Variation:
     """Variations of crops beyond flips, rotation and contrast.
 
     ``scale_range``: of the magnification; ``bend``: the standard deviation, in pixels, by which the knots of a coarse
-    grid are displaced; ``microscope``: whether gamma, noise and blur change too; ``near_objects``: the share
-    of views that are placed near an object. ``divisor``: of labels that are
-    panoptic values, see ``data.panoptic``.
+    grid are displaced; ``microscope``: whether gamma, noise and blur change too; ``near_objects``: the share of views
+    that are placed near an object. ``divisor``: of labels that are panoptic values, see ``data.panoptic``.
     """
 
     scale_range: tuple[float, float] = (0.1, 2.0)

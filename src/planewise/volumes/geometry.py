@@ -76,8 +76,8 @@ def same_space(a: Volume, b: Volume) -> str:
 
     Shape, spacing, origin and direction are compared, in the canonical orientation and in one unit, as far as both
     files state them: only the shape if one has no unit, and no spacing along an axis of one voxel. A unit that is only
-    assumed gives way to one that is stated. Slices from a tilted
-    gantry are compared as an upright stack, as their labels are stored.
+    assumed gives way to one that is stated. Slices from a tilted gantry are compared as an upright stack, as their
+    labels are stored.
     """
     if a.has_direction and b.has_direction:
         nothing = (volume.with_voxels(np.broadcast_to(np.uint8(0), volume.shape)) for volume in (a, b))

@@ -39,10 +39,11 @@ class _LabelVoxels(ReadWhenIndexed):
         """How the file is read."""
         return access(self.volume.voxels)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "chunks":  # which voxels have only if they are stored in chunks
-            return self.volume.voxels.chunks  # type: ignore[attr-defined]
-        raise AttributeError(name)
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The shape of the stored chunks; an attribute that is missing if there are none."""
+        chunks: tuple[int, ...] = self.volume.voxels.chunks  # type: ignore[attr-defined]
+        return chunks
 
     def __getitem__(self, index: Any) -> np.ndarray:
         voxels = read_voxels(self.volume, self.path, index)

@@ -32,12 +32,9 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
             if content is None:
                 return volume
             _say_assumed(path, sidecar)
-            sizes, stated = content
-            if stated:
-                refuse_unknown(sidecar, [stated])
-            else:
-                stated = dataset_unit(path)
-                refuse_unknown(_dataset_file(path), [stated])
+            sizes, its_unit = content
+            stated, where = (its_unit, sidecar) if its_unit else (dataset_unit(path), _dataset_file(path))
+            refuse_unknown(where, [stated])
             spacing, unit = read_spacing(sidecar, list(sizes), [stated or USUAL_UNIT] * 3)
             placed = replace(volume, spacing=spacing, unit=unit, has_z_spacing=True)
             in_its_unit = replace(placed, unit=volume.unit)
