@@ -98,6 +98,11 @@ def say(message: str) -> None:
         log.info(message)
 
 
+def warn(message: str) -> None:
+    """``say`` what may make results wrong, marked as a warning."""
+    say(f"{WARNING}{message}")
+
+
 @lru_cache(2**14)  # a volume is opened several times in a run
 def say_once(message: str) -> None:
     """``say`` a message unless this process has printed it before."""

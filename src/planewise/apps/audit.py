@@ -30,7 +30,7 @@ from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.data.preparation import fingerprint
 from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.report.tables import report_problems
 
 REPORT = "report"
@@ -137,7 +137,7 @@ def _warn_of_absent_classes(classes: Classes, populations: list[PopulationRecord
     for name, values in classes.items():
         if not any(p.totals[name] for p in populations if p.kind == "slice"):
             numbers = "any value above 0" if values is None else f"the value {' or '.join(map(str, values))}"
-            say(f"WARNING: {name}: no mask has {numbers}; if that is not intended, see --classes")
+            warn(f"{name}: no mask has {numbers}; if that is not intended, see --classes")
 
 
 def _say_what_to_do(plan: Plan, folder: Path) -> None:

@@ -25,7 +25,7 @@ from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.patients import patients_of
 from planewise.data.spreadsheet import read_table
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import say, warn
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of
 from planewise.volumes.labels import open_labels, slab_starts
@@ -97,7 +97,7 @@ def units_of(options: AuditPlan, names: list[str]) -> dict[str, str]:
         if options.patients is not None or options.patient_pattern is not None:
             raise
         if len(names) > 1:
-            say(f"WARNING: {error}. Until then each case counts as a separate unit.")
+            warn(f"{error}. Until then each case counts as a separate unit.")
         units = {name: name for name in names}
     if len(set(units.values())) < len(names):
         say(f"The {len(names)} cases are of {len(set(units.values()))} animals or patients, which are the units")

@@ -19,7 +19,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.prediction_checks import doubts_of_predictions
 from planewise.inference.memory import need_in_memory
 from planewise.measurement.density import AIR_AT_MOST_HU
-from planewise.progress import progress, say
+from planewise.progress import WARNING, progress, say
 from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of, itk
@@ -105,10 +105,10 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     if "CT" in {str(name).upper() for name in dict(meta.get("channel_names", {})).values()}:
         images = [case.image for case in checked.cases if case.image is not None]
         checked.problems += [Problem(str(image.path), why) for image in images if (why := _not_in_hu(image))]
-    checked.notes += [f"WARNING: {note}" for case in checked.cases for note in case.notes]
+    checked.notes += [f"{WARNING}{note}" for case in checked.cases for note in case.notes]
     with progress("reading predictions", len(predictions_beside(path)), unit="methods") as advance:
         doubts = doubts_of_predictions(path, dataset.labels, options.ignore_geometry, lambda name: advance(1, name))
-    checked.notes += [f"WARNING: {doubt}" for doubt in doubts]
+    checked.notes += [f"{WARNING}{doubt}" for doubt in doubts]
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
         checked.notes += [  # planewise accepts it all the same

@@ -19,7 +19,7 @@ from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.result import OBJECTS, Benchmark, Comparison, made_from
 from planewise.evaluation.standings import Standing, mean_in
 from planewise.evaluation.tolerance import Tolerance
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.report.album import Album
 from planewise.report.page import FILES, PAGE, write_report
 from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
@@ -181,7 +181,7 @@ def _say_unused(comparison: Comparison) -> list[str]:
         for unit in sorted(given - {result.unit for result in comparison.results})
     ]
     for note in notes:
-        say(f"WARNING: {note}")
+        warn(note)
     return notes
 
 

@@ -25,7 +25,7 @@ from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
 from planewise.data.panoptic import CLASSES
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.report.tables import report_problems
 from planewise.viewing.screen import has_screen, needs_no_screen
 from planewise.volumes.formats.dicom import Series
@@ -178,7 +178,7 @@ def _say_state(volumes: dict[str, Path], items: list[Item]) -> None:
             say(f"{path}: {changes} correction{plural[0]}, {confirmed} confirmation{plural[1]} ({journal})")
             classes = path.parent / CLASSES / path.name
             if classes.exists() and (note := classes_behind_note(path, classes)):
-                say(f"WARNING: {note}")
+                warn(note)
     if items:
         states = states_of(items, volumes)
         left = [item for item in items if item.name not in states]

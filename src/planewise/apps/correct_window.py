@@ -18,7 +18,7 @@ from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
 from planewise.data.case import case_name
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import warn
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import same_space
 from planewise.volumes.orientation import Place
@@ -198,8 +198,8 @@ class CorrectionWidget(CorrectionPanel):
         image = image_of(self.images[case], self.channel) if case in self.images else None
         different = "" if image is None else same_space(self.corrections.canvas.volume, image)
         if different:
-            say(
-                f"WARNING: {self.images[case]}: differs in geometry from {self.volumes[case]} ({different}); the "
+            warn(
+                f"{self.images[case]}: differs in geometry from {self.volumes[case]} ({different}); the "
                 "window shows them voxel by voxel"
             )
         self.layers = CaseLayers(self.viewer, case, self.corrections, image)

@@ -24,7 +24,7 @@ from planewise.data.preparation import READERS, MadeFrom, fingerprint
 from planewise.data.run import refuse_inputs_as_outputs, remove
 from planewise.errors import PlanewiseError
 from planewise.options import real_path
-from planewise.progress import say
+from planewise.progress import say, warn
 
 SCORES = "planewise_scores.json"
 _SCORING = MadeFrom({"command": "score"}, {})
@@ -88,7 +88,7 @@ class Derived:
         whole = all(made and (self.folder / name).exists() for name, made in record.outputs.items())
         done = whole and not record.decided.get("problems", True)
         for note in record.decided.get("notes", []) if done else []:
-            say(f"WARNING: {note}")
+            warn(note)
         return done
 
     @contextmanager

@@ -17,6 +17,7 @@ from planewise.data.intensity import QUANTILES, IntensityRange, TrainedIntensiti
 from planewise.data.label_signs import LabelSigns
 from planewise.data.line_contrast import TILE, Lines, line_contrast, mean_contrast, tile_corner, tile_places
 from planewise.errors import PlanewiseError
+from planewise.progress import WARNING
 from planewise.volumes.files import read_voxels
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.labels import slab_starts
@@ -153,7 +154,7 @@ def _few_values(dtype: np.dtype, values: int, least: float, most: float) -> str:
 def _taken_as_image(path: Path | Series, evidence: str) -> str:
     if not evidence:
         return ""
-    return f"WARNING: {path}: looks like labels, not like an image: {evidence}; it is taken as an image all the same"
+    return f"{WARNING}{path}: looks like labels, not like an image: {evidence}; it is taken as an image all the same"
 
 
 def measure_slices(slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> TrainedIntensities:

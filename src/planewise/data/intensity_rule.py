@@ -14,6 +14,7 @@ from planewise.data.contrast import OPPOSITE, Contrast
 from planewise.data.intensity import IntensityRange, TrainedIntensities
 from planewise.data.intensity_profile import MOST_CLASSES, IntensityProfile, measure_intensities
 from planewise.errors import PlanewiseError
+from planewise.progress import WARNING
 from planewise.volumes.volume import Volume
 
 LEAST_CONTRAST = 0.7  # of the training data's contrast: a model has seen as little by random contrast in training
@@ -63,12 +64,12 @@ class IntensityRule:
         against = profile.contrast.against(self.trained.contrast)
         if self.invert and against == "same":
             yield (
-                f"WARNING: {path}: its contrast is that of the training data ({profile.contrast}), and --invert "
+                f"{WARNING}{path}: its contrast is that of the training data ({profile.contrast}), and --invert "
                 "inverts it; leave --invert out, unless the volume looks inverted"
             )
         if self.given is None and not self.invert and against == "inverted" and not profile.contrast_is_certain:
             yield (
-                f"WARNING: {path}: its contrast may be inverted: {_lines(profile, self.trained)}; this is not certain, "
+                f"{WARNING}{path}: its contrast may be inverted: {_lines(profile, self.trained)}; this is not certain, "
                 "since a strong gamma can look the same, and it is used unchanged; use --invert if it looks inverted"
             )
 

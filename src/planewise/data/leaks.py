@@ -13,7 +13,7 @@ import numpy as np
 from planewise.data.case import channel_within
 from planewise.data.voxel_runs import RUN, choose_runs, count_in_same_runs
 from planewise.errors import PlanewiseError
-from planewise.progress import progress, say
+from planewise.progress import progress, warn
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.geometry import canonical_axes, to_canonical
 from planewise.volumes.labels import slab_starts
@@ -118,7 +118,7 @@ def warn_of_leaks(
             others = {other: training[other] for other in cases[:place]}
             leaks += shared_voxels(others, {case: training[case]}, channel)
     for leak in leaks:
-        say(f"WARNING: {leak}: its scores do not show how good the model is on new data")
+        warn(f"{leak}: its scores do not show how good the model is on new data")
     return leaks
 
 
@@ -168,7 +168,7 @@ def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
             hashes.append(chosen)
             places.append(at + np.array([planes.start, 0, 0], np.int32))
     except PlanewiseError as error:
-        say(f"WARNING: {image.case} is not searched for voxels in both training and test: {error}")
+        warn(f"{image.case} is not searched for voxels in both training and test: {error}")
     joined = np.concatenate(hashes)
     _, index, counts = np.unique(joined, return_inverse=True, return_counts=True)
     few = counts[index] <= REPEATS

@@ -11,7 +11,7 @@ import numpy as np
 from planewise.data.case import Case
 from planewise.data.manifest import manifest_of
 from planewise.errors import PlanewiseError
-from planewise.progress import say, say_once
+from planewise.progress import WARNING, say, say_once
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, same_space, to_canonical
@@ -100,7 +100,7 @@ def _say_other_order(volume: Volume, path: Path, other: Volume, other_path: Path
         for (axes, where), order in zip(stated, orders)
     ]
     say_once(
-        f"WARNING: {said[0]}; {said[1]}. Each is read so, and as sides are equal the shapes do not show whether it is "
+        f"{WARNING}{said[0]}; {said[1]}. Each is read so, and as sides are equal the shapes do not show whether it is "
         "right: look at both with planewise view"
     )
 

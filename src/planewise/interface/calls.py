@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from planewise.errors import PlanewiseError, Problem
 from planewise.options import Options
-from planewise.progress import WARNING, ProgressFunction, reported_to, say
+from planewise.progress import ProgressFunction, reported_to, warn
 from planewise.volumes.arrays import has_coordinates
 from planewise.volumes.formats import stem_of
 from planewise.volumes.layers import is_layer
@@ -79,4 +79,4 @@ def name_of(given: Any, otherwise: str) -> str:
 def log_problems(problems: list[Problem]) -> None:
     """Log the problems of single cases, without which a job continued."""
     for problem in problems:
-        say(f"{WARNING}{problem.where}: {problem.what}")
+        warn(f"{problem.where}: {problem.what}")

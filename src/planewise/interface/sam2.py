@@ -23,7 +23,7 @@ from planewise.interface.calls import log_problems, options_of
 from planewise.interface.model import Model
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.zoo import Kind, located
-from planewise.progress import say
+from planewise.progress import say, warn
 from planewise.volumes.arrays import as_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import as_labels, label_dtype
@@ -76,7 +76,7 @@ class Sam2Model(Model):
         level, width = options.window_in_hu()
         if self.window not in (None, (level, width)):
             trained = "{:g}/{:g}".format(*self.window or ())
-            say(f"WARNING: {self.path} was trained in the window {trained}, and is used in {level:g}/{width:g}")
+            warn(f"{self.path} was trained in the window {trained}, and is used in {level:g}/{width:g}")
         place = source or Path(name)
         labels = None if truth is None else as_labels(as_volume(truth, name="truth"), Path("truth"))
         patient, hu = as_patient(
@@ -95,7 +95,7 @@ class Sam2Model(Model):
         segmenting = Segmenting.of(weights, device, half, fallback, memory_of)
         segmented, how, findings, novelty = segment_patient(segmenting, patient, drawn or [], options)
         for warning in about_case(patient, findings, novelty).warnings:
-            say(f"WARNING: {name}: {warning}")
+            warn(f"{name}: {warning}")
         say(f"{name}: {how}")
         restored = patient.restore(segmented)
         voxels = np.asarray(restored.voxels)
@@ -140,7 +140,7 @@ class Sam2Model(Model):
         if not boxes or (wrong and not isinstance(prompts, str | os.PathLike)):
             raise PlanewiseError(f"prompts: {'; '.join(wrong[:3]) or f'no row is of {name}'}")
         for line in wrong:
-            say(f"WARNING: {prompts}: {line}")
+            warn(f"{prompts}: {line}")
         return boxes
 
 

@@ -21,7 +21,7 @@ from planewise.evaluation.result import Comparison, Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.tolerance import RULE
 from planewise.options import printable
-from planewise.progress import is_on_terminal, say
+from planewise.progress import is_on_terminal, say, warn
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
@@ -277,7 +277,7 @@ def say_notes(comparison: Comparison) -> list[str]:
     """Print notes about the scored files, and about the methods; return them."""
     notes = list(dict.fromkeys(note for result in comparison.results for note in result.notes))
     for note in notes:
-        say(f"WARNING: {note}")
+        warn(note)
     return notes
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from planewise.data.prepared import GRID, IGNORED
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import Answers, BoxSegmenter
-from planewise.progress import say
+from planewise.progress import warn
 from planewise.training.losses import (
     class_dice_loss,
     cross_entropy,
@@ -69,7 +69,7 @@ class BoxTask:
         patients = sorted({path.stem.rpartition("-")[0] or path.stem for path in validation})
         self.validated_on = patients or ["slices that are trained on"]
         if not validation:
-            say(f"WARNING: {validation_folder} shows no object: the best model is chosen on training slices")
+            warn(f"{validation_folder} shows no object: the best model is chosen on training slices")
             validation = self.slices
         self.validation = evenly(validation, VALIDATION_SLICES)
         network.requires_grad_(False)

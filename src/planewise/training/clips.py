@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from planewise.data.prepared import IGNORED, is_object, slices_above
 from planewise.errors import PlanewiseError
 from planewise.models.sam2_clips import Clips, ClipSegmenter, Tracked
-from planewise.progress import say
+from planewise.progress import warn
 from planewise.training.boxes import VALIDATION_SLICES, Answer, BoxTask, dices_of, on_grid, padded, with_score
 from planewise.training.losses import cross_entropy, dice_loss, is_there, mean_of, presence_loss, with_total
 from planewise.training.prompted_slices import BoxTraining, prepared_slices
@@ -66,7 +66,7 @@ class ClipTask(BoxTask):
         of_validation = [slice_ for slice_ in self.validation if self._goes_on(slice_)]
         self.validation_clips = evenly(of_validation, max(1, VALIDATION_SLICES // length))
         if not of_validation:
-            say("WARNING: no validation slice has a neighbour: the best step is chosen by boxes only")
+            warn("no validation slice has a neighbour: the best step is chosen by boxes only")
 
     def _goes_on(self, slice_: Path) -> bool:
         beside = any(slice_ in following for following in self.next.values())

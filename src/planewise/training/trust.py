@@ -14,7 +14,7 @@ from planewise.inference.novelty import LEAST_EMBEDDING_STD, LEAST_INTENSITY_STD
 from planewise.models.reliability import ClassReliability, reliability_of
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.seen_data import SeenData, spread_of
-from planewise.progress import say
+from planewise.progress import warn
 from planewise.volumes.slices import evenly
 
 PATIENTS = 48  # at most, evenly among them: a large CT takes a minute on a CPU
@@ -31,7 +31,7 @@ def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float)
     for value, of_class in answers_on(segmenter, held_out, margin).items():
         scores, ious, *_ = of_class
         if spoiled := int(np.count_nonzero(~np.isfinite(scores + ious))):
-            say(f"WARNING: class {value}: the network gave no number in {spoiled} of {len(scores)} held-out slices")
+            warn(f"class {value}: the network gave no number in {spoiled} of {len(scores)} held-out slices")
         if (reliability := reliability_of(*of_class)) is not None:
             known[value] = reliability
     return known

@@ -15,7 +15,7 @@ from neuroglancer.downsample import downsample_with_averaging, downsample_with_s
 from neuroglancer.local_volume import InvalidObjectIdForMesh
 
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import warn
 from planewise.viewing.scene import Layer, Scene
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume, access
@@ -101,7 +101,7 @@ class VolumeSource(neuroglancer.LocalVolume):
 @cache
 def _say_damage(what: str) -> None:
     """Print once what cannot be shown."""
-    say(f"WARNING: {what}")
+    warn(what)
 
 
 def dimensions_of(volume: Volume) -> neuroglancer.CoordinateSpace:

@@ -6,7 +6,7 @@ import numpy as np
 
 from planewise.data.prepared import Patient, is_object
 from planewise.data.window import saturated_share
-from planewise.progress import say
+from planewise.progress import say, warn
 from planewise.report.tables import print_table
 from planewise.volumes.parts import connected_parts
 
@@ -60,13 +60,13 @@ def print_cleaned(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str
         lost = [case for case, counts in of_cases.items() if not counts.voxels[1]]
         for case in lost:
             counts = of_cases[case]
-            say(
-                f"WARNING: {case}: {name} vanishes from its labels: all {counts.voxels[0]} voxels "
+            warn(
+                f"{case}: {name} vanishes from its labels: all {counts.voxels[0]} voxels "
                 f"({counts.voxels[0] * counts.ml:.2g} ml) are in components too small for --min_volume_mm3 or "
                 "--min_area_mm2 (--min_voxels, --min_pixels)"
             )
         if of_cases and len(lost) == len(of_cases):
-            say(f"WARNING: {name} vanishes from all cases: it cannot be learned")
+            warn(f"{name} vanishes from all cases: it cannot be learned")
     header = ("class", "voxels", "ml", "components", "voxels left", "ml left", "components left", "cases")
     print_table("Labels before and after small components were removed", header, rows)
 
@@ -83,4 +83,4 @@ def print_saturated(
             name = classes.get(value, f"class {value}")
             say(f"{name}: the window {level:g}/{width:g} makes {share:.1%} of its voxels black or white")
             if share > SATURATION_WARNING:
-                say(f"WARNING: {name} can hardly be seen in this window; choose another (--window lung is -600/1500)")
+                warn(f"{name} can hardly be seen in this window; choose another (--window lung is -600/1500)")

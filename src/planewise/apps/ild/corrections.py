@@ -43,7 +43,7 @@ from planewise.data.source_image import PREPARED
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.models.sam2_files import Sam2Weights, load_sam2
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.json_files import read_json, write_json
@@ -162,7 +162,7 @@ def _classes(weights: Sam2Weights, values: set[int]) -> dict[int, str]:
     new = {value: f"class {value}" for value in sorted(values) if value not in names}
     if weights.tokens and new:
         there = ", ".join(f"{value} {name}" for value, name in names.items())
-        say(f"WARNING: {', '.join(new.values())}: the model has only {there}; it is learned from scratch")
+        warn(f"{', '.join(new.values())}: the model has only {there}; it is learned from scratch")
     return {**names, **new}
 
 

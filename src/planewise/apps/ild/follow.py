@@ -20,7 +20,7 @@ from planewise.errors import PlanewiseError, Problem, first_line
 from planewise.measurement.classes import MeasuredClasses, choose_classes
 from planewise.models.sam2_files import load_sam2
 from planewise.models.zoo import located
-from planewise.progress import say
+from planewise.progress import say, warn
 from planewise.report.tables import print_table, report_problems
 from planewise.serial.change import Measures
 from planewise.serial.comparability import Scan, doubts, reasons_against
@@ -128,7 +128,7 @@ def _pairs(job: Job, scans: list[Scan]) -> list[Pair]:
         pair = Pair(first, scan, tuple(reasons_against(first, scan)), tuple(doubts(scans[:number], scan)))
         job.problems.extend(Problem(pair.name, f"cannot be compared: {reason}") for reason in pair.reasons)
         for doubt in pair.doubts:
-            say(f"WARNING: {pair.name}: {doubt}")
+            warn(f"{pair.name}: {doubt}")
         pairs.append(pair)
     return pairs
 
@@ -199,8 +199,8 @@ def _print(pair: Pair) -> None:
         print_table(f"Percent of the lungs, {pair.name}", header, table)
     main = pair.main()
     if main is not None and main.category == "none seen":
-        say(
-            f"WARNING: {pair.name}: nothing was segmented in either scan or in any of their retakes, which "
+        warn(
+            f"{pair.name}: nothing was segmented in either scan or in any of their retakes, which "
             "says nothing about a change; look at the scans, and check whether the model suits them"
         )
 

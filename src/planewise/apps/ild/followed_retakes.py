@@ -12,7 +12,7 @@ from planewise.apps.ild.lungs import find_lungs
 from planewise.errors import PlanewiseError
 from planewise.measurement.extent import count_voxels
 from planewise.measurement.lungs import LungRegions
-from planewise.progress import progress, say
+from planewise.progress import progress, warn
 from planewise.serial.change import Measures, measures_of
 from planewise.serial.detectable import LEAST_RETAKES
 from planewise.serial.missing import missing_pieces_ml
@@ -74,8 +74,8 @@ def read_retakes(path: Path, day: str, count: int) -> list[Measures]:
     """Return the measures that ``write_retakes`` wrote; print how many of ``count`` retakes were left out."""
     content = read_json(path)
     if left_out := content.get("left_out"):
-        say(
-            f"WARNING: {day}: {left_out} of {count} retakes {'is' if left_out == 1 else 'are'} left out: the "
+        warn(
+            f"{day}: {left_out} of {count} retakes {'is' if left_out == 1 else 'are'} left out: the "
             "lungs are missing or differ"
         )
     stored = content["retakes"]

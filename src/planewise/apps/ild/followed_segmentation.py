@@ -24,7 +24,7 @@ from planewise.measurement.density import refuse_unless_hu
 from planewise.measurement.lungs import LungRegions, cut_off
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights
-from planewise.progress import say
+from planewise.progress import say, warn
 from planewise.serial.comparability import Scan
 from planewise.serial.retakes import noise_of
 from planewise.volumes.formats.dicom import Series
@@ -87,7 +87,7 @@ def examine(
         say(f"{day}: segmented; {target}")
     warnings = tuple(run.cases[day].decided.get("warnings", ()))
     for warning in warnings:
-        say(f"WARNING: {day}: {warning}")
+        warn(f"{day}: {warning}")
     lungs_ml = float((lungs > 0).sum() * np.prod(patient.spacing_mm)) / 1000
     scan = scan_of(day, image, patient.spacing_mm, lungs_ml, cut_off(lungs))
     scan = replace(scan, noise_hu=noise_of(hu), warnings=warnings, voxels=_hash_of(hu))

@@ -43,7 +43,7 @@ from planewise.inference.worker import Source
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.sam2_memory import require_memory
 from planewise.models.zoo import is_hub_id, located
-from planewise.progress import say
+from planewise.progress import say, warn
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import report_problems
 from planewise.volumes.formats.dicom import Series
@@ -134,7 +134,7 @@ def _load(options: IldPredict, source: Path, patients: dict[str, Path | Series])
     volumes = [path for path in patients.values() if not is_prepared(path)]
     if volumes and weights.window not in (None, options.window_in_hu()):
         trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
-        say(f"WARNING: {source} was trained with the window {trained}, but is used with {now}: see --window_level")
+        warn(f"{source} was trained with the window {trained}, but is used with {now}: see --window_level")
     return weights
 
 
@@ -227,7 +227,7 @@ def _predict_patient(
         names = segmenting.names
         about = about_case(patient, findings, novelty)
         for warning in about.warnings:
-            say(f"WARNING: {case}: {warning}")
+            warn(f"{case}: {warning}")
         if findings is not None:
             certainties = certainties_of(findings, segmenting.reliability, list(names))
             both = certainties.probabilities, certainties.dices

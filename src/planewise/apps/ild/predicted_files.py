@@ -9,7 +9,7 @@ from planewise.apps.ild.predicted_cases import AUTOMATIC, DICOM_SEG, labels_abov
 from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.errors import PlanewiseError
 from planewise.evaluation.presence import presence_file
-from planewise.progress import say
+from planewise.progress import say, warn
 from planewise.volumes import itk_snap
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.dicom.segmentation import write_segmentation
@@ -68,7 +68,7 @@ def names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str
     try:
         return names or labels_above_input(options).classes
     except PlanewiseError as error:
-        say(f"WARNING: labels are written without the names of their classes: {error}")
+        warn(f"labels are written without the names of their classes: {error}")
         return {}
 
 

@@ -32,7 +32,7 @@ from planewise.data.split import PARTS, Split, draw_split, read_split, split_row
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.processes import WorkerPool
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.report.tables import print_problems, print_table, report_problems
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
@@ -231,7 +231,7 @@ def _prepare_case(
         try:
             patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
-            say(f"WARNING: {case.name}: without lungs it can be used with drawn boxes only: {error}")
+            warn(f"{case.name}: without lungs it can be used with drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])
         if part != "test":
             patient_kept = choose_slices(patient, options.slices, options.background_share, rng)

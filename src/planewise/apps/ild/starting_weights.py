@@ -12,7 +12,7 @@ from planewise.models.model_file import RANDOM
 from planewise.models.sam2 import ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.zoo import of_file, of_hub_id, of_name
-from planewise.progress import say
+from planewise.progress import warn
 from planewise.training.prompted_slices import classes_in
 from planewise.volumes.json_files import read_json
 
@@ -39,7 +39,7 @@ def class_tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTok
     names = names or {value: f"class {value}" for value in values}
     unseen = [name for value, name in names.items() if value not in values]
     if unseen:
-        say(f"WARNING: no training slice shows {', '.join(unseen)}: the model can only learn their absence")
+        warn(f"no training slice shows {', '.join(unseen)}: the model can only learn their absence")
     torch.manual_seed(options.seed)
     tokens = ClassTokens(names, weights.network.config.prompt_encoder_config.hidden_size)
     if weights.tokens is not None:

@@ -10,7 +10,7 @@ from planewise.data.panoptic import CLASSES, PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.evaluation.pairs import OfClass, Pair
 from planewise.evaluation.result import Benchmark
-from planewise.progress import say
+from planewise.progress import say, warn
 
 
 def class_benchmarks(
@@ -34,7 +34,7 @@ def class_benchmarks(
     labels = LabelDefinition(classes.names, ignore=classes.ignore)
     for pair, _, predicted in placed:
         if pair.prediction and predicted and (note := classes_behind_note(pair.prediction, predicted)):
-            say(f"WARNING: {note}")
+            warn(note)
     benchmarks = []
     for value, name in classes.names.items():
         title = f"{dataset}: {name}"

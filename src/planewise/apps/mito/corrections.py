@@ -31,7 +31,7 @@ from planewise.evaluation.instances import match_objects
 from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.mistakes import Mistake, find_mistakes
 from planewise.models.model_file import SHIPPED
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import read_labels, write_labels
@@ -196,5 +196,5 @@ def _model_of(manifest: Manifest, result: Path) -> Path:
         )
     recorded = str(manifest.made_from.options.get("model", ""))
     if not weights.is_file() or sha256_of(weights) not in recorded:
-        say(f"WARNING: {weights} is not the file that made {result} ({recorded}); the training starts from it as it is")
+        warn(f"{weights} is not the file that made {result} ({recorded}); the training starts from it as it is")
     return model

@@ -15,7 +15,7 @@ from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
 from planewise.evaluation.result import Result, made_from
 from planewise.evaluation.tolerance import Tolerance
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.report.tables import RESULTS, SUMMARY, report_problems, say_notes, write_results
 from planewise.volumes.formats import ending_of
 
@@ -69,8 +69,8 @@ def _warn_of_no_truth(target: Target, results: list[Result]) -> None:
     shares = [result.scores["slice_sensitivity"] for result in results if result.scores]
     if shares and np.isnan(shares).all():
         values = ", ".join(map(str, target.values))
-        say(
-            f"WARNING: no truth holds {target.name} ({values}) in voxels that are scored, so the scores say nothing; "
+        warn(
+            f"no truth holds {target.name} ({values}) in voxels that are scored, so the scores say nothing; "
             "--semantic_class chooses the value that is scored"
         )
 

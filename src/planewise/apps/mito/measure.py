@@ -25,7 +25,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.groups import as_files_are_named, read_groups
 from planewise.measurement.measuring import measure_volume
 from planewise.measurement.volume_measures import Measured
-from planewise.progress import say
+from planewise.progress import say, warn
 from planewise.report.tables import report_problems
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import to_canonical
@@ -108,7 +108,7 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
         if case.classes is not None:
             names, things = class_names_of(case.classes, case.references), things_of(case.classes)
             if note := classes_behind_note(case.labels, case.classes):
-                say(f"WARNING: {note}")
+                warn(note)
             classes = _placed(open_labels(case.classes), case.classes, labels, case.labels, options)
         measured = measure_volume(
             placed, image, references, case.name, classes=classes, class_names=names, things=things
@@ -153,7 +153,7 @@ def _say_of(case: Sources, measured: Measured) -> None:
     count = len(measured.labels)
     say(f"{case.name}: {count} object{'s' * (count != 1)}, voxels of {_spacing_text(measured)} (z, y, x)")
     for doubt in [] if measured.classes is None else measured.classes.doubts:
-        say(f"WARNING: {case.name}: classes of {case.classes}: {doubt}")
+        warn(f"{case.name}: classes of {case.classes}: {doubt}")
     if not measured.physical:
         say(
             f"{case.name}: no file states the unit of its spacing, and none is assumed: lengths are in units of the "
@@ -171,7 +171,7 @@ def _say_of(case: Sources, measured: Measured) -> None:
     if count and not (measured.objects["weight"] > 0).any():
         say(f"{case.name}: the border may cut all its objects: distributions, which are of whole objects, are left out")
     if measured.too_large:
-        say(
-            f"WARNING: {case.name}: label {', '.join(map(str, measured.too_large[:5]))}: too large for this machine's "
+        warn(
+            f"{case.name}: label {', '.join(map(str, measured.too_large[:5]))}: too large for this machine's "
             "memory: surface and centre line are left empty"
         )

@@ -27,7 +27,7 @@ from planewise.inference.out_of_core.job import (
 from planewise.inference.out_of_core.segment import counts_of, dropped_of, segment, sizes_of, votes_of
 from planewise.inference.planes import SliceOptions
 from planewise.processes import alone
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.volumes.atomic import DiskFull, atomic_path, write_again
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats import ending_of, itk, ome_zarr, result_ending, stem_of
@@ -178,7 +178,7 @@ def _tell_missing(volume: Volume, path: Path) -> None:
         missing, count = missing_chunks(volume.voxels)
         if missing:
             value = getattr(volume.voxels, "fill_value", 0)
-            say(f"WARNING: {path}: {missing} of {count} chunks are not stored; they are read as {value}")
+            warn(f"{path}: {missing} of {count} chunks are not stored; they are read as {value}")
 
 
 def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> int:

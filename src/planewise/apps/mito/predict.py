@@ -20,7 +20,7 @@ from planewise.inference.executor import ThisProcess, executor
 from planewise.inference.planes import NetworkPredictor, NetworkSource, SharedPredictor, SliceOptions, SlicePredictor
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights, refuse_other_classes
-from planewise.progress import each_once, say
+from planewise.progress import each_once, say, warn
 from planewise.report.tables import report_problems
 from planewise.volumes.formats import ending_of, ome_zarr, result_ending
 from planewise.volumes.machine import machine_memory
@@ -182,7 +182,7 @@ def predict_case(
     elif need.total > WORTH_SAYING:
         say(f"{name}: needs {need}")
     if (need.network if streamed else need.total) > machine_memory():
-        say(f"WARNING: {name}: that is more memory than there is; a smaller --batch_size takes less for the network")
+        warn(f"{name}: that is more memory than there is; a smaller --batch_size takes less for the network")
     if streamed:
         with ThisProcess(lambda device: predictor) as workers:
             return segment_out_of_core(case, slices, results, workers, options, made_with, name)

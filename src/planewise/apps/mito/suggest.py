@@ -21,7 +21,7 @@ from planewise.data.space import labels_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.suggestion import ChosenSlice, choose_slices, slice_doubts, voxel_doubt
 from planewise.models.model_file import find_model_file, read_model_file
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.report.pictures import write_votes
 from planewise.report.tables import report_problems
 from planewise.training.slice_folder import shows_area
@@ -85,8 +85,8 @@ def suggest_mito(options: MitoSuggest) -> int:
     if 0 < len(chosen) < options.count:
         say(f"--count {options.count}: only {len(chosen)} slices are not yet known: all of them are listed")
     if chosen and not any(of_slices.any() for of_slices in doubts.values()):
-        say(
-            "WARNING: the planes disagree nowhere, as when a model segments nothing or everything: the slices are "
+        warn(
+            "the planes disagree nowhere, as when a model segments nothing or everything: the slices are "
             "merely spread evenly"
         )
     rows = [_suggestion(choice, candidates[choice.case], options, several is not None) for choice in chosen]

@@ -20,7 +20,7 @@ from planewise.data.run import refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import DatasetError, PlanewiseError
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
-from planewise.progress import progress, say
+from planewise.progress import progress, say, warn
 from planewise.report.tables import print_problems
 from planewise.training.checkpoint import is_finished, load_checkpoint
 from planewise.training.loop import LAST
@@ -140,7 +140,7 @@ def _with_labels(dataset: Dataset, several: bool) -> Dataset:
             dataset.train, dataset.labels, lambda name: advance(1, name), several
         )
     for note in notes:
-        say(f"WARNING: {note}")
+        warn(note)
     if not usable:
         listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
         raise DatasetError(f"{dataset.folder}: has no training case with usable labels{listed}")
