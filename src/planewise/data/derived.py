@@ -19,14 +19,13 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from planewise.data.changes import Input, changes
-from planewise.data.manifest import CaseRecord, Manifest, locked, read_manifest, write_manifest
+from planewise.data.manifest import SCORES, CaseRecord, Manifest, locked, read_manifest, write_manifest
 from planewise.data.preparation import READERS, MadeFrom, fingerprint
 from planewise.data.run import refuse_inputs_as_outputs, remove
 from planewise.errors import PlanewiseError
 from planewise.options import real_path
 from planewise.progress import say, warn
 
-SCORES = "planewise_scores.json"
 _SCORING = MadeFrom({"command": "score"}, {})
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from planewise.data.case import CaseName, case_name, group_by_case, is_volume, one_file_each, one_of, plane_of
 from planewise.data.image_sequences import SequenceChoice, slices_of, stack_name
+from planewise.data.manifest import MANIFEST, holds_results, manifest_of
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import say, say_once
+from planewise.progress import first_few, say, say_once
 from planewise.volumes.channel_numbers import channels_named
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of, stem_of
@@ -21,7 +22,8 @@ def cases_in(
     """Return the images in a command's input, by case, and a problem for each one without a clear name.
 
     ``path``: a volume, or a folder of volumes. With ``sequence`` "auto" or "yes" a folder of 2D images is one volume,
-    and so is each such folder within it; this decision is printed. The result may be empty.
+    and so is each such folder within it, except for folders of results; this decision is printed. The result may be
+    empty.
 
     Raises PlanewiseError if ``path`` is missing, or if its 2D images may be either one volume or several.
     """
@@ -32,8 +34,10 @@ def cases_in(
     loose = not stacks[path]
     if loose and sequence != "no":
         for folder in sorted(item for item in path.iterdir() if item.is_dir() and not ending_of(item)):
+            if folder.name.startswith(".") or holds_results(folder):
+                continue
             try:
-                stacks[folder] = [] if folder.name.startswith(".") else slices_of(folder, sequence, channel)
+                stacks[folder] = slices_of(folder, sequence, channel)
             except PlanewiseError as error:
                 problems.append(Problem.of(folder, error))
         _say_pictures([folder for folder, slices in stacks.items() if not slices and folder != path])
@@ -53,6 +57,35 @@ def cases_in(
         raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICES)}, nor folders of them")
     _say_numbers(images)
     return images, [*problems, *several.values()]
+
+
+def refuse_results(path: Path, images: dict[str, Path]) -> dict[str, Path]:
+    """Return those of the ``images`` in the input ``path`` that planewise did not predict; the others are printed.
+
+    Raises PlanewiseError, naming what they were predicted from, if all were.
+    """
+    manifests = {image: manifest for image in images.values() if (manifest := manifest_of(image)) is not None}
+    predicted = {image: manifest for image, manifest in manifests.items() if manifest.is_of_predictions}
+    if not predicted:
+        return images
+    command = f"planewise {next(iter(predicted.values())).command}"
+    if len(predicted) < len(images):
+        say(f"{path}: passed over what {command} wrote: {first_few([image.name for image in predicted])}")
+        return {name: image for name, image in images.items() if image not in predicted}
+    records = [
+        record
+        for image, manifest in predicted.items()
+        for record in manifest.cases.values()
+        if image.name in record.outputs
+    ]
+    sources = [Path(next(iter(record.inputs))) for record in records if record.inputs]
+    before = sorted(set(sources if path in predicted else [source.parent for source in sources]))
+    models = sorted({manifest.model for manifest in predicted.values()})
+    what = "is a result" if path in predicted else "holds only results"
+    raise PlanewiseError(
+        f"{path}: {what} of {command}, made with {first_few(models)} according to its {MANIFEST}, and results are no "
+        f"images: give what was segmented, {first_few(before)}"
+    )
 
 
 def image_alone(path: Path, channel: int | None) -> tuple[dict[str, Path], list[Problem]]:
@@ -116,7 +149,7 @@ def _say_pictures(folders: list[Path]) -> None:
     """Print which folders beside volumes hold image files that are not read as a volume."""
     for folder in folders:
         images = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in LIKE_SLICES]
-        if len(images) > 1 and not folder.name.startswith("."):
+        if len(images) > 1:
             say(
                 f"{folder}: is passed over: its {len(images)} files, {images[0].name} ..., are not greyscale 2D images "
                 f"{', '.join(SLICES)}, so not the slices of a volume"

@@ -20,6 +20,8 @@ from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import stem_of
 
 MANIFEST = "planewise.json"
+SCORES = "planewise_scores.json"  # of files derived from results, see ``derived``
+PREDICT = "predict"  # second word of each application's command whose results are predictions
 
 
 @dataclass
@@ -42,6 +44,15 @@ class Manifest:
     model: str
     cases: dict[str, CaseRecord]
     version: str = ""
+
+    @property
+    def command(self) -> str:
+        """The command whose results it records, such as mito predict."""
+        return str(self.made_from.options.get("command"))
+
+    @property
+    def is_of_predictions(self) -> bool:
+        return self.command.split()[1:] == [PREDICT]
 
 
 def named_weights(model: Path) -> str:
@@ -89,6 +100,21 @@ def manifest_of(result: Path) -> Manifest | None:
         if manifest is not None and any(result.name in record.outputs for record in manifest.cases.values()):
             return manifest
     return None
+
+
+def is_of_another_case(result: Path, case: str) -> bool:
+    """Whether a manifest says that ``result`` was written for a case of another name, as those of single planes are.
+
+    Raises PlanewiseError if it is damaged.
+    """
+    manifest = manifest_of(result)
+    made_for = [] if manifest is None else [name for name, of in manifest.cases.items() if result.name in of.outputs]
+    return bool(made_for) and case not in made_for
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether planewise wrote results or scores into ``folder``, or into a folder within it."""
+    return any(next(folder.glob(f"{place}{name}"), None) for place in ("", "*/") for name in (MANIFEST, SCORES))
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each
 from planewise.data.classes import LabelDefinition, read_labels_of
 from planewise.data.input_images import say_passed_over
+from planewise.data.manifest import holds_results, is_of_another_case
 from planewise.data.painted_slices import PAINTED, is_painted, painted_slices
 from planewise.data.space import laid_on
 from planewise.errors import DatasetError, PlanewiseError, Problem
+from planewise.progress import first_few, say_once
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, itk
 from planewise.volumes.formats.image_sequence import SLICES, images_in
@@ -202,12 +204,14 @@ class _Reading:
         """Return the volumes of ``folder`` by case, and a problem for each case with several.
 
         They are files with the dataset's ending, or folders. ``known``: the cases, if the volumes are their truths;
-        None if they are images, from which a channel is chosen.
+        None if they are images, from which a channel is chosen. Results of planewise's that lie in the way are left
+        out: folders of them, and those of single planes beside a corrected result, which is printed.
         """
         if not folder.is_dir():
             self.problems.append(Problem(str(folder), "no such folder"))
             return {}, {}
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        folders = [path for path in folders if not holds_results(path)]
         paths = []
         if self.ending == DICOM and known is None:
             paths = folders
@@ -223,7 +227,12 @@ class _Reading:
         if known is None:
             say_passed_over(folder)
             return one_file_each(paths, channel=self.channel)
-        return one_file_each(paths, known, labels=True)
+        of_planes = [path for path in paths if is_of_another_case(path, case_name(path, known, labels=True))]
+        if of_planes:
+            say_once(
+                f"{folder}: left out results of single planes, by their manifest: {first_few([path.name for path in of_planes])}"
+            )
+        return one_file_each([path for path in paths if path not in of_planes], known, labels=True)
 
     def _listed(self, listed: Any) -> tuple[dict[str, Path], dict[str, Path]]:
         """Return the images and truths listed in dataset.json under ``dataset``; paths are relative to its folder."""

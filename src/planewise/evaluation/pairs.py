@@ -18,7 +18,7 @@ from planewise.data.case import (
     without_labels,
 )
 from planewise.data.classes import LabelDefinition, semantic_beside
-from planewise.data.manifest import MANIFEST, manifest_of
+from planewise.data.manifest import MANIFEST, is_of_another_case, manifest_of
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
@@ -28,7 +28,6 @@ from planewise.volumes.slices import PLANES
 
 OK = "ok"
 MISSING = "prediction missing: counted as an empty prediction"
-PREDICT = "predict"  # second word of each application's command whose results are predictions
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def pair_files(
     of_planes: list[Path] = []
     for case in sorted(predicted.keys() | true.keys()):
         prediction, truth = predicted.get(case, []), true.get(case, [])
-        if truth and plane_of(case) in true and _is_of_another_case(truth[0], case):  # of a corrected result
+        if truth and plane_of(case) in true and is_of_another_case(truth[0], case):  # of a corrected result
             of_planes += [*truth, *prediction]
             continue
         if not truth and (case in PLANES or plane_of(case) in predicted):
@@ -187,24 +186,16 @@ def pair_files(
     return pairs
 
 
-def _is_of_another_case(result: Path, case: str) -> bool:
-    """Whether a manifest says that ``result`` was written for a case of another name, as those of single planes are."""
-    manifest = manifest_of(result)
-    made_for = [] if manifest is None else [name for name, of in manifest.cases.items() if result.name in of.outputs]
-    return bool(made_for) and case not in made_for
-
-
 def _predicted(truths: list[Path]) -> dict[Path, str]:
     """Return those of ``truths`` that a manifest says were predicted, and nobody worked on since, with the command."""
     made_by = {}
     for path in truths:
         manifest = manifest_of(path)
-        command = "" if manifest is None else str(manifest.made_from.options.get("command"))
-        if manifest is None or command.split()[1:] != [PREDICT]:
+        if manifest is None or not manifest.is_of_predictions:
             continue
         before = next(record.outputs[path.name] for record in manifest.cases.values() if path.name in record.outputs)
         if not review_note(path) and fingerprint(path) == before:
-            made_by[path] = command
+            made_by[path] = manifest.command
     return made_by
 
 

@@ -369,7 +369,14 @@ def test_tables_may_lie_beside_predictions_and_their_manifest(dataset, capsys):
 
 @pytest.mark.parametrize(
     ("command", "folder"),
-    [(ild, "segs"), (ild, "labelsTs"), (compare, "imagesTs_m"), (compare, "instancesTs"), (compare, "imagesTs")],
+    [
+        (mito, "instancesTs"),
+        (ild, "segs"),
+        (ild, "labelsTs"),
+        (compare, "imagesTs_m"),
+        (compare, "instancesTs"),
+        (compare, "imagesTs"),
+    ],
 )
 def test_pictures_and_pages_never_lie_among_what_is_scored(dataset, capsys, command, folder):
     before = sorted((dataset / folder).iterdir())

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.data.input_images import cases_in, refuse_names_of_planes
+from planewise.data.input_images import cases_in, refuse_names_of_planes, refuse_results
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
+from planewise.data.preparation import MadeFrom
 from planewise.errors import PlanewiseError
 
 SLICES = [f"slice_{z:04d}.tif" for z in range(5)]
@@ -18,6 +20,46 @@ def write(folder, names, shape=(6, 7)):
     for name in names:
         tifffile.imwrite(folder / name, np.zeros(shape, np.uint8), photometric="minisblack")
     return folder
+
+
+def write_results(folder, command="mito predict"):
+    write(folder, names := ["a.tif", "a_xy.tif", "a_xz.tif"])
+    record = CaseRecord({"/images/a_0000.tif": "1 a"}, dict.fromkeys(names, "1 b"))
+    write_manifest(folder / MANIFEST, Manifest(MadeFrom({"command": command}, {}), "/models/M.pth", {"a": record}))
+
+
+def test_folders_of_results_are_passed_over(tmp_path, capsys):
+    """Else those of images of one slice would be the slices of a volume."""
+    write(tmp_path, ["a.tif"])
+    write_results(tmp_path / "out")
+    write_results(tmp_path / "suggested" / "predicted")
+    for name in ("a_z0001.png", "a_z0002.png", "a_z0005.png"):
+        write(tmp_path / "suggested", [name])
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "planewise_scores.json").write_text("{}")
+    write(tmp_path / "scores", ["a.png", "b.png", "c.png"])
+    assert cases_in(tmp_path, sequence="auto") == ({"a": tmp_path / "a.tif"}, [])
+    assert capsys.readouterr().err == ""
+
+
+def test_results_are_refused_once_and_it_is_said_what_to_give(tmp_path, capsys):
+    write_results(tmp_path)
+    images, _ = cases_in(tmp_path)
+    made = "of planewise mito predict, made with /models/M.pth according to its planewise.json, and results are no"
+    with pytest.raises(PlanewiseError, match=rf"^{tmp_path}: holds only results {made} images: .* segmented, /images$"):
+        refuse_results(tmp_path, images)
+    alone = {"a": tmp_path / "a.tif"}
+    with pytest.raises(PlanewiseError, match=rf"a.tif: is a result {made} images: .* segmented, /images/a_0000.tif$"):
+        refuse_results(tmp_path / "a.tif", alone)
+    write(tmp_path, ["b.tif"])
+    assert refuse_results(tmp_path, cases_in(tmp_path)[0]) == {"b": tmp_path / "b.tif"}
+    assert f"{tmp_path}: passed over what planewise mito predict wrote: a.tif, a_xy.tif" in capsys.readouterr().err
+
+
+def test_what_another_command_wrote_may_be_an_image(tmp_path):
+    write_results(tmp_path, "ild prepare")
+    images, _ = cases_in(tmp_path)
+    assert refuse_results(tmp_path, images) == images
 
 
 def test_one_image_beside_others_of_its_name_and_another_number_is_refused_as_its_folder_is(tmp_path):

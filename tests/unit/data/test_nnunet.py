@@ -5,7 +5,9 @@ import pytest
 import tifffile
 
 from dicom import write_dicom
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
 from planewise.data.nnunet import open_dataset
+from planewise.data.preparation import MadeFrom
 from planewise.errors import DatasetError, PlanewiseError
 from planewise.volumes.files import volumes_in, write_volume
 from planewise.volumes.volume import Volume
@@ -35,6 +37,23 @@ def test_a_good_dataset(folder):
     assert [case.name for case in dataset.test] == ["t"]
     assert all(case.instances for case in dataset.train)
     assert dataset.problems == []
+
+
+def test_results_of_planewise_in_the_way_are_left_out(folder, capsys):
+    """Those of single planes beside a corrected one are no truths, and a folder of results is no case."""
+    write(folder / "imagesTr" / "c_xy_0000.tiff")
+    for name in ("a_xy", "a_xz", "c_xy"):
+        write(folder / "instancesTr" / f"{name}.tiff")
+    write(folder / "imagesTr" / "out" / "a.tiff", (5, 6))
+    record = CaseRecord({"a_0000.tiff": "1 a"}, dict.fromkeys(("a.tiff", "a_xy.tiff", "a_xz.tiff"), "1 b"))
+    manifest = Manifest(MadeFrom({"command": "mito predict"}, {}), "M.pth", {"a": record})
+    for place in ("instancesTr", "imagesTr/out"):
+        write_manifest(folder / place / MANIFEST, manifest)
+    dataset = open_dataset(folder)
+    assert [case.name for case in dataset.train] == ["a", "b", "c_xy"]
+    assert dataset.problems == []
+    said = "instancesTr: left out results of single planes, by their manifest: a_xy.tiff, a_xz.tiff\n"
+    assert said in capsys.readouterr().err
 
 
 def test_cases_are_paired_by_name_whatever_the_listing_and_the_ending(folder):

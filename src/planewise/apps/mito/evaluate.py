@@ -7,9 +7,11 @@ import numpy as np
 from planewise.apps.mito.class_scores import class_benchmarks
 from planewise.apps.mito.label_options import MitoEvaluate
 from planewise.apps.mito.scores import benchmark_of, not_delivered, print_class_scores, print_scores
+from planewise.data.case import label_volumes_in
 from planewise.data.classes import LabelDefinition, Target, dataset_files_above, holds_instances, labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES, panoptic_classes
+from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
@@ -29,6 +31,8 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     refuse_nothing_paired(options.predictions, pairs, options.truth)
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
+    if not ending_of(options.truth):
+        refuse_folder_of_inputs(label_volumes_in(options.truth), folder, "--output")
     if (home / CLASSES).is_dir() and not options.things:
         say(f"{home / CLASSES} gives the class of each object; --things NAMES... scores each class separately")
     labels = labels_above(options.truth)
