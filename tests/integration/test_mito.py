@@ -157,8 +157,8 @@ def test_results_of_another_model_or_other_options_are_neither_taken_for_these_n
     assert predict(trained, trained / IMAGE, out, "--axes", "xy") == 0
     made = (out / "phantom_test1.tiff").read_bytes()
     assert predict(trained, trained / IMAGE, out, "--axes", "xy", "--min_size", "21") == 2
-    assert "--min_size by the objects trained on (voxels " in (err := capsys.readouterr().err)
-    assert "whole False) -> 21" in err
+    assert "--min_size by the objects trained on (the smaller of " in (err := capsys.readouterr().err)
+    assert "but too few are whole) -> 21" in err
     shutil.copytree(trained / "models", models)
     with (models / "M.pth").open("ab") as file:
         file.write(b"another")  # which TorchScript's reader does not mind

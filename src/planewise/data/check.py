@@ -17,6 +17,7 @@ from planewise.evaluation.open_pairs import open_truth
 from planewise.evaluation.pairs import Pair, with_labels
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.image_sequence import images_in
+from planewise.volumes.formats.sidecar import UNIT_RULE
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.labels import count_values, open_labels
 from planewise.volumes.parts import connected_parts
@@ -75,8 +76,7 @@ def impossible_size(image: CheckedImage) -> list[Problem]:
         return []
     sides = " x ".join(f"{size:.4g}" for size in image.volume.spacing)
     what = f"its voxels (z, y, x) are {sides} {image.volume.unit}, smaller than atoms: is the unit wrong?"
-    rule = 'The unit of a sidecar is its "spacing_unit", else that of dataset.json, else nm'
-    return [Problem(str(image.path), f"{what} {rule}")]
+    return [Problem(str(image.path), f"{what} {UNIT_RULE}")]
 
 
 def check_cases(

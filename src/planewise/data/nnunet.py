@@ -229,9 +229,8 @@ class _Reading:
             return one_file_each(paths, channel=self.channel)
         of_planes = [path for path in paths if is_of_another_case(path, case_name(path, known, labels=True))]
         if of_planes:
-            say_once(
-                f"{folder}: left out results of single planes, by their manifest: {first_few([path.name for path in of_planes])}"
-            )
+            names = first_few([path.name for path in of_planes])
+            say_once(f"{folder}: left out results of single planes, by their manifest: {names}")
         return one_file_each([path for path in paths if path not in of_planes], known, labels=True)
 
     def _listed(self, listed: Any) -> tuple[dict[str, Path], dict[str, Path]]:

@@ -27,6 +27,7 @@ READERS = 4  # threads: hashing one file occupies a core, but only half of a dis
 DETACHED = re.compile(r"^(?:ElementDataFile\s*=|data file:)(.+)$", re.MULTILINE | re.IGNORECASE)
 HASHED, PIECE = 4 * 2**30, 2**20  # bytes
 NAMED = 5  # cases in a difference
+SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # of which a message shows the first digits
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _as_json(options: dict[str, Any]) -> dict[str, Any]:
 
 def _change(name: str, before: Any, now: Any, kind: type[Options] | None) -> str:
     if kind is None or name not in kind.model_fields:
-        return f"{name}: {as_written(before)} -> {as_written(now)}"
+        return SHA256.sub(r"\1", f"{name}: {as_written(before)} -> {as_written(now)}")
     flag, values = as_typed(kind, name, (before, now))
     return f"{flag} {' -> '.join(values)}"
 

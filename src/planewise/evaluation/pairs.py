@@ -134,6 +134,8 @@ def pair_files(
         _refuse_predicted([truths], _predicted([truths]), truths)
         pair = Pair(case_name(truths, labels=True), predictions, truths, ignore_geometry=ignore_geometry)
         _refuse_truth_itself([pair], predictions, truths)
+        if case_name(predictions, {pair.case}, labels=True) != pair.case:
+            say_once(f"{predictions.name} is scored against {truths.name}, as each is the only file given")
         return [pair]
     truth_files = label_volumes_in(truths)
     if not truth_files:

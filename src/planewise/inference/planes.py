@@ -16,6 +16,7 @@ from planewise.inference.executor import Executor
 from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.weights import inference_network, outputs_of
+from planewise.volumes.formats.sidecar import UNIT_RULE
 from planewise.volumes.geometry import pixel_sides_nm, sharp_planes
 from planewise.volumes.slices import AXIS, PLANES, Plane, in_batches, pad_to_factor, shrink
 from planewise.volumes.tilt import stack_note
@@ -24,6 +25,7 @@ from planewise.volumes.volume import Volume
 
 BATCHES_AHEAD = 2  # read or predicted in advance
 UNLIKE_PIXELS = 1.5  # ratio of pixel sizes, to those of the training, from which on a message is printed
+WRONG_UNIT = 100.0  # ratio beyond which no microscope explains it
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,9 @@ def choose_planes(
         return there, f"planes {', '.join(there)}" + (f" ({', '.join(left)}: one voxel wide)" if left else "") + tilted
     sharp = sharp_planes(volume.spacing, volume.shape)
     planes = tuple(plane for plane in sharp if plane in (trained or PLANES)) or sharp
-    size = " x ".join(f"{side:g}" for side in volume.spacing)
-    unit = "without a unit" if volume.unit == PIXEL else volume.unit
+    shown = "nm" if volume.unit == "mm" else volume.unit  # as NIfTI states it, whatever was imaged
+    size = " x ".join(f"{side:.6g}" for side in volume.spacing_in(shown))
+    unit = "without a unit" if volume.unit == PIXEL else shown
     stated = volume.unit != PIXEL or len(set(volume.spacing)) > 1
     spacing = f"spacing {size} {unit}" if stated else "no spacing is stated, taken as even"
     model = f"the model was trained in {', '.join(trained)}" if trained else "the model does not state its planes"
@@ -200,25 +203,25 @@ def pixel_note(
         return ""
     smallest, largest = (side * scale for side in shown)
     larger, smaller = trained_nm[0] / largest, smallest / trained_nm[1]  # than in training, what the model sees
+    shrunk = f" at --downsampling {scale}" if scale > 1 else ""
+    sides = f"pixels are {_sides(smallest, largest)} nm{shrunk}, those of the training {_sides(*trained_nm)} nm"
     if max(larger, smaller) < UNLIKE_PIXELS:
         longer, shorter = largest / trained_nm[1], trained_nm[0] / smallest  # one side, but not the other
         if max(longer, shorter) < UNLIKE_PIXELS:
             return ""
         return (
-            f"pixels are {_sides(smallest, largest)} nm, those of the training {_sides(*trained_nm)} nm: objects look "
-            f"stretched by up to {max(longer, shorter):.3g}; give planes with square pixels (--axes), or resample the "
-            "volume"
+            f"{sides}: objects look stretched by up to {max(longer, shorter):.3g}; give planes with square pixels "
+            "(--axes), or resample the volume"
         )
+    if (ratio := max(larger, smaller)) > WRONG_UNIT:
+        how = "larger" if larger > smaller else "smaller"
+        return f"{sides}: objects look {ratio:,.0f} times {how} than in the training: is the unit wrong? {UNIT_RULE}"
     looks, size = (
         (f"{larger:.3g} times larger", larger) if larger > smaller else (f"{smaller:.3g} times smaller", 1 / smaller)
     )
     better = max(1, int(scale * 2.0 ** round(math.log2(size))))
-    shrunk = f" at --downsampling {scale}" if scale > 1 else ""
     instead = f", give --downsampling {better}" if better != scale else ""
-    return (
-        f"pixels are {_sides(smallest, largest)} nm{shrunk}, those of the training {_sides(*trained_nm)} nm: objects "
-        f"look {looks} than in the training; resample the volume{instead}, or train on such data"
-    )
+    return f"{sides}: objects look {looks} than in the training; resample the volume{instead}, or train on such data"
 
 
 def _sides(smallest: float, largest: float) -> str:

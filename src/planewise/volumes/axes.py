@@ -58,6 +58,14 @@ class _ThreeAxes(ReadWhenIndexed):
         return (read[None][needed[0]] if self.order[0] is None else read)[within]
 
 
+class SeveralChannels(PlanewiseError):
+    """An image of several channels, none of which was chosen; ``what``: the message without what to do."""
+
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(message)
+        self.what = what
+
+
 def order_of(axes: str) -> str:
     """Return z, y and x in the order of an array's ``axes``; "" if there is not one of each."""
     order = "".join(axis for axis in axes if axis in "zyx")
@@ -81,7 +89,8 @@ def as_zyx(path: Path, array: Any, axes: str, channel: int | None) -> LazyArray:
         raise PlanewiseError(f"{path}: has {described}; a volume has axes z, y, x, and maybe channels{times}")
     count = shape[several[0]] if several else 1
     if channel is None and count > 1:
-        raise PlanewiseError(f"{path}: has {count} channels ({described}); --channel K, 0 to {count - 1}, chooses one")
+        what = f"{path}: has {count} channels ({described})"
+        raise SeveralChannels(f"{what}; --channel K, 0 to {count - 1}, chooses one", what)
     if channel is not None and not 0 <= channel < count:
         channels = "1 channel, which is 0" if count == 1 else f"{count} channels, 0 to {count - 1}"
         raise PlanewiseError(f"{path}: has {channels}; --channel {channel} is not one of them")

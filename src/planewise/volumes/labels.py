@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.axes import SeveralChannels
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats.ome_zarr import blocks
 from planewise.volumes.volume import STORED_BYTES, Access, LazyArray, ReadWhenIndexed, Volume, access
@@ -64,10 +65,16 @@ class _LabelVoxels(ReadWhenIndexed):
 def open_labels(path: str | os.PathLike[str]) -> Volume:
     """Open a label volume; its voxels are unsigned integers, checked when they are read.
 
-    Raises PlanewiseError, now or when voxels are read, if the file is damaged or holds fractions, negative values,
-    NaN or infinity.
+    Raises PlanewiseError, now or when voxels are read, if the file is damaged or holds several channels, fractions,
+    negative values, NaN or infinity.
     """
-    return as_labels(open_volume(path), Path(path))
+    try:
+        volume = open_volume(path)
+    except SeveralChannels as error:  # no option chooses one of labels
+        raise PlanewiseError(
+            f"{error.what}; a label volume has one number for each voxel, not a colour: save the labels themselves"
+        ) from error
+    return as_labels(volume, Path(path))
 
 
 def as_labels(volume: Volume, path: Path) -> Volume:

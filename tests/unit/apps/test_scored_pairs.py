@@ -342,6 +342,13 @@ def test_only_those_that_were_corrected_are_a_truth(dataset, tmp_path, capsys):
         assert {row["case"]: row["voxel_iou"] for row in csv.DictReader(file)} == {"c": "1.000000", "d": ""}
 
 
+def test_two_files_of_different_names_are_paired_and_it_is_said(dataset, capsys):
+    (dataset / "imagesTs_p" / "c.nii.gz").rename(dataset / "c_other.nii.gz")
+    files = (dataset / "c_other.nii.gz", dataset / "instancesTs" / "c.nii.gz")
+    assert scored(("mito", "evaluate", *map(str, files)), dataset) == 0
+    assert "c_other.nii.gz is scored against c.nii.gz, as each is the only file given" in capsys.readouterr().err
+
+
 def test_results_of_single_planes_are_no_cases(dataset, capsys):
     for plane in ("xy", "xz"):
         write(dataset / "imagesTs_p" / f"c_{plane}.nii.gz")

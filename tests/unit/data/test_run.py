@@ -63,7 +63,7 @@ def test_options_that_differ_are_shown_as_people_write_them(place):
 
 def test_another_model_or_option_is_told_and_never_mixed(place):
     make(begin(place, cases="ab", vote=2), place)
-    with pytest.raises(PlanewiseError, match=r"model: A.pth \(sha256 \w+\) -> B.pth"):
+    with pytest.raises(PlanewiseError, match=r"model: A.pth \(sha256 \w{12}\) -> B.pth \(sha256 \w{12}\)"):
         begin(place, model="B.pth", vote=2)
     with pytest.raises(PlanewiseError, match=r"vote: 2 -> 3.*--overwrite"):
         begin(place, vote=3)

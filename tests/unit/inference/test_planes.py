@@ -77,6 +77,11 @@ def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
     assert "; the gantry was tilted by 14.0 degrees: its slices are taken as they are" in why
 
 
+def test_spacing_that_a_file_states_in_mm_is_said_in_nm():
+    volume = Volume(np.zeros((4, 4, 4), np.uint8), (8e-6,) * 3, "mm")
+    assert "(spacing 8 x 8 x 8 nm; " in choose_planes(volume, None, None)[1]
+
+
 @pytest.mark.parametrize(
     ("spacing", "unit", "trained", "scale", "printed"),
     [
@@ -93,6 +98,10 @@ def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
          "than in the training; resample the volume, or train"),
         ((40.0, 40.0, 5.0), "nm", (5.0, 5.0), 1, "5 to 40 nm, those of the training 5 nm: objects look stretched by up "
          "to 8; give planes with square pixels (--axes)"),
+        ((20.0, 20.0, 2.5), "nm", (5.0, 5.0), 2, "5 to 40 nm at --downsampling 2, those of the training 5 nm: objects "
+         "look stretched by up to 8"),
+        ((5.0, 5.0, 5.0), "um", (5.0, 5.0), 1, "objects look 1,000 times smaller than in the training: is the unit "
+         "wrong? The unit of a sidecar is its "),
         ((40.0, 7.0, 5.0), "nm", (5.0, 5.0), 1, ""),  # 1.4 times
         ((40.0, 40.0, 5.0), "nm", (5.0, 40.0), 1, ""),
     ],

@@ -78,8 +78,10 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
     """Return what determines the results besides the weights: options, the model's YAML, and the precision."""
     values: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
     if options.min_size is None and model.object_sizes is not None:  # these give it for each volume
-        known = ", ".join(f"{name} {value}" for name, value in model.object_sizes.model_dump(mode="json").items())
-        values["min_size"] = f"by the objects trained on ({known})"
+        sizes = model.object_sizes
+        known = f"{sizes.voxels:.6g} voxels" + ("" if sizes.um3 is None else f", {sizes.um3:.6g} um^3")
+        few = "" if sizes.whole else ", but too few are whole"
+        values["min_size"] = f"by the objects trained on (the smaller of {sizes.objects} have {known}{few})"
     if options.min_agreement:  # manifests from before this option exist without it
         values["min_agreement"] = options.min_agreement
     if options.repair == "on":

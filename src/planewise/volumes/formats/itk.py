@@ -10,6 +10,7 @@ import numpy as np
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
+from planewise.volumes.formats.mapped import too_short
 from planewise.volumes.formats.nifti_header import check_nifti_header, check_nifti_voxels
 from planewise.volumes.volume import ReadWhenIndexed, Volume, slabs
 
@@ -38,7 +39,7 @@ def open_itk(path: Path, channel: int | None) -> Volume:
     if path.name.lower().endswith((".nii", ".nii.gz")):
         needed = check_nifti_header(path)
         if path.suffix.lower() == ".nii" and (size := path.stat().st_size) < needed:
-            raise PlanewiseError(f"{path}: is truncated ({size} bytes, {needed} expected)")
+            raise PlanewiseError(too_short(path, size, needed))
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -10,6 +10,11 @@ from planewise.errors import PlanewiseError
 from planewise.volumes.volume import Access, ReadWhenIndexed
 
 
+def too_short(path: Path, size: int, needed: int, unpacked: str = "") -> str:
+    """Return the message that a file has ``size`` bytes (``unpacked``: when it is that), and not those ``needed``."""
+    return f"{path}: is truncated: {size:,} of {needed:,} bytes{unpacked} are there; copy the file again"
+
+
 @dataclass(frozen=True)
 class MappedVoxels(ReadWhenIndexed):
     """Mapped only while they are read, so that the memory can be freed.
@@ -26,7 +31,7 @@ class MappedVoxels(ReadWhenIndexed):
     def __post_init__(self) -> None:
         needed = self.offset + int(np.prod([int(side) for side in self.shape], dtype=object)) * self.stored.itemsize
         if (size := self.path.stat().st_size) < needed:
-            raise PlanewiseError(f"{self.path}: is truncated ({size} bytes, {needed} expected)")
+            raise PlanewiseError(too_short(self.path, size, needed))
 
     @property
     def dtype(self) -> np.dtype:

@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.formats.mapped import too_short
 
 HEADER = 348  # bytes, which is also its first field
 NIFTI_2 = 540
@@ -61,7 +62,7 @@ def check_nifti_voxels(path: Path) -> None:
                 odd += (np.flatnonzero(~np.isfinite(reals)) + first).tolist()
             size += len(piece)
     if size < needed:
-        raise PlanewiseError(f"{path}: is truncated ({size} bytes uncompressed, {needed} expected)")
+        raise PlanewiseError(too_short(path, size, needed, " when unpacked"))
     if odd:
         low, high = (place // (width * height) % max(depth, 1) for place in (odd[0], odd[-1]))
         where = f"at z = {low}" if low == high else f"between z = {low} and {high}"

@@ -20,6 +20,7 @@ from planewise.volumes.units import PIXEL, read_spacing
 from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, ReadWhenIndexed, Spacing, Volume, slabs
 
 IMAGE_DESCRIPTION, ASCII = 270, 2  # a tag of TIFF, and the type of its value
+OFFSET = re.compile(r"invalid page offset (\d+)")  # in tifffile's messages
 
 
 class _TiffVoxels(ReadWhenIndexed):
@@ -34,11 +35,14 @@ class _TiffVoxels(ReadWhenIndexed):
         import tifffile
         import zarr
 
-        with tifffile.TiffFile(self.path, **self.flags) as tiff:  # closed again, so that many volumes can be open
-            if index is Ellipsis:
-                return tiff.asarray(maxworkers=2)
-            with tiff.aszarr(level=0) as store:
-                return zarr.open(store, mode="r")[index]
+        try:
+            with tifffile.TiffFile(self.path, **self.flags) as tiff:  # closed again, so that many volumes can be open
+                if index is Ellipsis:
+                    return tiff.asarray(maxworkers=2)
+                with tiff.aszarr(level=0) as store:
+                    return zarr.open(store, mode="r")[index]
+        except RuntimeError as error:  # of the decoder
+            raise PlanewiseError(f"{self.path}: is damaged: a page cannot be decoded; copy the file again") from error
 
 
 def _open_tiff(path: Path, channel: int | None) -> Volume:
@@ -105,7 +109,11 @@ def _letters(path: Path, axes: str, shape: tuple[int, ...]) -> str:
 
 @contextmanager
 def _tiff_errors(path: Path) -> Iterator[None]:
-    """Raise what tifffile only logs: for a truncated file it would return the remaining pages."""
+    """Raise what tifffile only logs: for a truncated file it would return the remaining pages.
+
+    Its own errors are said in plain words.
+    """
+    import tifffile
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -117,11 +125,18 @@ def _tiff_errors(path: Path) -> Iterator[None]:
     logger.addHandler(handler)
     try:
         yield
+    except tifffile.TiffFileError as error:
+        if not str(error).startswith("not a TIFF file"):
+            raise
+        what = "begins as no TIFF does" if path.stat().st_size else "is empty"
+        raise PlanewiseError(f"{path}: {what}; copy the file again, or name it by its format") from error
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagates
     if messages:
-        raise PlanewiseError(f"{path}: is damaged ({messages[0]}); is the file complete?")
+        place = OFFSET.search(messages[0])
+        ends = f"it ends at byte {path.stat().st_size:,}, and names a page at byte {int(place[1]):,}" if place else ""
+        raise PlanewiseError(f"{path}: is damaged: {ends or 'its pages cannot be read'}; copy the file again")
 
 
 def _tiff_spacing(path: Path, tiff: Any) -> tuple[Spacing, str, bool]:

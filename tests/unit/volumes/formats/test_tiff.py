@@ -5,7 +5,8 @@ import pytest
 import tifffile
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.files import open_volume, read_voxels, write_volume
+from planewise.volumes.labels import open_labels
 from planewise.volumes.volume import Volume
 
 CODED = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.uint16)
@@ -266,3 +267,35 @@ def test_a_sidecar_without_a_spacing_is_said(tmp_path, capsys):
     (tmp_path / "a.json").write_text('{"spacng": [30, 5, 5]}')
     assert open_volume(tmp_path / "a.tif").unit == "pixel"
     assert 'a.json: names no "spacing" (it holds spacng)' in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_described_in_plain_words(tmp_path):
+    path = tmp_path / "a.tif"
+    voxels = np.random.default_rng(0).integers(0, 99, (9, 40, 40), np.uint8)
+    tifffile.imwrite(path, voxels, photometric="minisblack", compression="zlib")
+    whole = path.read_bytes()
+    for damaged, said in (
+        (
+            whole[: len(whole) // 2],
+            r"is damaged: it ends at byte [\d,]+, and names a page at byte [\d,]+; copy",
+        ),
+        (whole[:-500], "is damaged: a page cannot be decoded; copy the file again"),
+        (b"text" * 9, "begins as no TIFF does; copy the file again, or name it by its format"),
+        (b"", "is empty; copy the file again"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(PlanewiseError, match=rf"a\.tif: {said}"):
+            read_voxels(open_volume(path), path)
+    tifffile.imwrite(path, voxels, photometric="minisblack")
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(PlanewiseError, match=r"a\.tif: is truncated: 9,000 of [\d,]+ bytes are there; copy"):
+        open_volume(path)
+
+
+def test_colours_are_no_labels_and_no_option_is_named(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 9, 9, 3), np.uint8), photometric="rgb")
+    with pytest.raises(
+        PlanewiseError, match=r"has 3 channels \(.*\); a label volume has one number for each voxel"
+    ) as e:
+        open_labels(tmp_path / "a.tif")
+    assert "--channel" not in str(e.value)
