@@ -127,6 +127,11 @@ def first_few(names: Sequence[object], most: int = 3) -> str:
     return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things as text for a message: ``1 case``, ``1,200 cases``; ``what``: the word for one."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 @contextmanager
 def progress(what: str, total: int, done: int = 0, unit: str = "") -> Iterator[Advance]:
     """Show the progress of ``what``: of ``total`` steps, ``done`` were done before; never more than ``total``."""

@@ -12,8 +12,23 @@ import pytest
 from rich.console import Console
 
 from planewise import progress as module
-from planewise.progress import ON_TERMINAL, Progress, each_once, first_few, on_terminal, progress, reported_to, say
+from planewise.progress import (
+    ON_TERMINAL,
+    Progress,
+    counted,
+    each_once,
+    first_few,
+    on_terminal,
+    progress,
+    reported_to,
+    say,
+)
 from planewise.report.tables import print_table
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 cases"), (1, "1 case"), (1200, "1,200 cases")])
+def test_one_case_is_no_cases(number, text):
+    assert counted(number, "case") == text
 
 
 @pytest.fixture

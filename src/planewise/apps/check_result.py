@@ -9,7 +9,7 @@ import numpy as np
 from planewise.data.check import CheckedCase
 from planewise.data.leaks import Leak
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.report.tables import print_table
 from planewise.volumes.json_files import read_json
 
@@ -32,7 +32,7 @@ def print_checked(checked: Checked) -> None:
     if checked.cases:
         rows = [_row(case, checked) for case in checked.cases]
         header = ("case", "part", "patient", "shape z, y, x", "spacing", "type", "uses", "fine structures", "planes")
-        print_table(f"{checked.path}: {checked.kind}, {len(rows)} cases", header, rows)
+        print_table(f"{checked.path}: {checked.kind}, {counted(len(rows), 'case')}", header, rows)
     classes = list(dict.fromkeys(name for case in checked.cases for name in case.classes))
     if classes:
         rows = [_class_row(name, checked.cases) for name in classes]

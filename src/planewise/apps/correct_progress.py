@@ -7,6 +7,7 @@ from planewise.correction.journal import JOURNAL, corrections_folder, finished_i
 from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
 from planewise.errors import PlanewiseError
+from planewise.progress import counted
 
 
 def states_of(items: Sequence[Item], volumes: Mapping[str, Path]) -> dict[str, str]:
@@ -60,7 +61,7 @@ class WorkList:
     def text(self, case: str, corrections: Corrections) -> str:
         """Return the panel's text about the shown item or, without one, about the case."""
         if (item := self.item) is None:
-            return f"{case}: {len(corrections.objects)} objects"
+            return f"{case}: {counted(len(corrections.objects), 'object')}"
         states = self.states(case, corrections)
         done = sum(other.name in states[other.case] for other in self.items)
         state = {"done": " (done)", "skip": " (left out)"}.get(states[item.case].get(item.name, ""), "")

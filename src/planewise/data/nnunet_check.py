@@ -7,6 +7,7 @@ from typing import Any
 from planewise.data.case import case_name
 from planewise.data.classes import BACKGROUND, IGNORE, LabelDefinition
 from planewise.errors import PlanewiseError, Problem
+from planewise.progress import counted
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import tiff
 from planewise.volumes.geometry import same_space
@@ -49,7 +50,7 @@ def _files(images: Path, truths: Path, meta: dict[str, Any], where: str) -> Iter
     for path in volumes_in(images):
         of_case.setdefault(case_name(path), []).append(path)
     if len(of_case) != meta.get("numTraining", len(of_case)):
-        yield Problem(where, f"numTraining is {meta['numTraining']}; imagesTr holds {len(of_case)} cases")
+        yield Problem(where, f"numTraining is {meta['numTraining']}; imagesTr holds {counted(len(of_case), 'case')}")
     for case, paths in of_case.items():
         wanted = [f"{case}_{number:04d}{ending}" for number in range(channels)]
         there = sorted(path.name for path in paths)

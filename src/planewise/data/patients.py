@@ -20,7 +20,7 @@ from typing import Any
 
 from planewise.data.spreadsheet import spreadsheet_rows, table_text
 from planewise.errors import PlanewiseError
-from planewise.progress import first_few, say, warn
+from planewise.progress import counted, first_few, say, warn
 from planewise.volumes.json_files import read_json
 
 COUNTED = (  # words for an examination that a number follows: scan1, scan_1
@@ -80,7 +80,7 @@ def patients_or_cases(cases: Iterable[str], pattern: str | None = None, file: Pa
             warn(f"{error}. Until then each case counts as a separate patient.")
         return {name: name for name in names}
     if (count := len(set(patients.values()))) < len(names):
-        say(f"The {len(names)} cases are of {count} patient{'s' * (count > 1)}, whose scores are averaged first.")
+        say(f"The {len(names)} cases are of {counted(count, 'patient')}, whose scores are averaged first.")
     return patients
 
 

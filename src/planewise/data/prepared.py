@@ -22,7 +22,7 @@ from planewise.data.intensity_profile import like_labels
 from planewise.data.space import laid_on
 from planewise.data.window import apply_window
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats.dicom import Series
@@ -267,8 +267,8 @@ def slices_above(slices: list[Path], patients: Path) -> dict[Path, Path]:
         others = [slice_ for number, slice_ in numbered.items() if not 0 <= number < len(kept)]
         if others:
             raise PlanewiseError(
-                f"{patients / case}.npz: has {len(kept)} slices, and {others[0]} is not one of them; run planewise ild "
-                "prepare again"
+                f"{patients / case}.npz: has {counted(len(kept), 'slice')}, and {others[0]} is not one of them; run "
+                "planewise ild prepare again"
             )
         at = {kept[number]: slice_ for number, slice_ in numbered.items()}
         above |= {slice_: at[z + 1] for z, slice_ in at.items() if z + 1 in at}

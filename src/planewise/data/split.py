@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.json_files import read_json
 
@@ -109,7 +109,7 @@ def read_split(path: Path, patients: dict[str, str]) -> Split:
         raise PlanewiseError(f"--split {path}: train is empty; there must be a case to train on")
     left_out = len(patients) - len(named)
     if left_out:
-        say(f"{left_out} cases are in no part of {path}, and left out")
+        say(f"{path}: {counted(left_out, 'case')} in no part of it, and left out")
     return split
 
 

@@ -10,6 +10,7 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation.input_checks import refuse_image
 from planewise.evaluation.open_pairs import Kept
 from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired
+from planewise.progress import counted
 from planewise.volumes.labels import count_values, open_labels
 
 LISTED = 5  # cases in a note
@@ -43,7 +44,9 @@ def doubts_of_predictions(
         if missing:
             listed = ", ".join(missing[:LISTED]) + " ..." * (len(missing) > LISTED)
             of = sum(pair.truth is not None for pair in pairs)
-            notes.append(f"{folder}: lacks {len(missing)} of {of} cases, {listed}: counted as empty predictions")
+            notes.append(
+                f"{folder}: lacks {len(missing)} of {counted(of, 'case')}, {listed}: counted as empty predictions"
+            )
         for pair in pairs:
             if pair.prediction is not None and (doubt := _doubt(pair, labels)):
                 notes.append(doubt)

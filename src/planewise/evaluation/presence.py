@@ -10,6 +10,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.evaluation.voxels import ratio
+from planewise.progress import counted
 from planewise.volumes.atomic import atomic_path
 
 COLUMNS = ("slice", "class", "name", "score", "probability", "expected_dice")
@@ -84,7 +85,8 @@ def read_presence(path: Path, depth: int) -> dict[int, np.ndarray]:
                 of_class[int(row["slice"])] = float(row["score"])
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise PlanewiseError(
-            f"{path}: is no table of {', '.join(COLUMNS[:4])} for {depth} slices ({error}); predict the case again"
+            f"{path}: is no table of {', '.join(COLUMNS[:4])} for {counted(depth, 'slice')} ({error}); predict the "
+            "case again"
         ) from error
     return scores
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from planewise.evaluation.class_evaluation import ClassEvaluation
 from planewise.evaluation.metrics import METRICS, title_of
 from planewise.evaluation.result import Result
+from planewise.progress import counted
 from planewise.report.figures import histogram, roc_picture
 from planewise.report.tables import (
     cell,
@@ -95,7 +96,7 @@ def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance
     for evaluation in evaluations:
         cases, patients = evaluation.cases, set(evaluation.cases.values())
         several = f" of {len(patients)} patients, whose means are averaged" if len(patients) < len(cases) else ""
-        print(f"{len(cases)} cases{several}. Boxes came from: {evaluation.prompts}.", file=text)
+        print(f"{counted(len(cases), 'case')}{several}. Boxes came from: {evaluation.prompts}.", file=text)
         print(f"Surface Dice at {tolerance}. A score that is not defined is left out of its mean.", file=text)
         if delivered_alone(evaluation.results) is not None:
             print("Missing predictions count as empty; beside it, the mean without them.", file=text)

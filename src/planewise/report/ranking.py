@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from planewise.evaluation.metrics import base_of, title_of
 from planewise.evaluation.standings import Standing
+from planewise.progress import counted
 from planewise.report.tables import number_text
 
 COLUMNS = {  # of the ranking: for instances, for classes
@@ -41,7 +42,7 @@ def delivered_text(standing: Standing) -> str:
     cases = f"{standing.n_delivered} of {standing.n_cases}"
     if standing.n_patients == standing.n_cases:
         return cases
-    return f"{standing.n_patients} patient{'s' * (standing.n_patients != 1)} ({cases} cases)"
+    return f"{counted(standing.n_patients, 'patient')} ({cases} cases)"
 
 
 def number_in(standing: Standing, key: str, delivered_alone: bool = False) -> str:

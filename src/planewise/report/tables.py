@@ -21,7 +21,7 @@ from planewise.evaluation.result import Comparison, Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.tolerance import RULE
 from planewise.options import printable
-from planewise.progress import is_on_terminal, say, warn
+from planewise.progress import counted, is_on_terminal, say, warn
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
@@ -108,7 +108,7 @@ def delivered_alone(results: list[Result]) -> list[Result] | None:
 
 def number_text(n: int, n_cases: int) -> str:
     """Return the number of patients that a mean is over, with the number of their cases if it differs."""
-    return str(n) if n == n_cases else f"{n} patient{'s' * (n != 1)} ({n_cases} cases)"
+    return str(n) if n == n_cases else f"{counted(n, 'patient')} ({counted(n_cases, 'case')})"
 
 
 def mean_text(results: list[Result], key: str, width: int) -> str:
@@ -128,7 +128,7 @@ def summary(results: list[Result]) -> str:
     missing = [result for result in results if has_row(result) and not result.delivered]
     failed = [result for result in results if not has_row(result)]
     text = io.StringIO()
-    print(f"{len(results)} cases, {len(results) - len(failed)} scored", file=text)
+    print(f"{counted(len(results), 'case')}, {len(results) - len(failed)} scored", file=text)
     for result in missing:
         print(f"  {result.case}: {result.status}", file=text)
     for result in failed:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from planewise.data.prepared import GRID, IGNORED, is_object, nearest_grid
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import tight_box
+from planewise.progress import counted
 from planewise.training.augment import random_crop
 
 TrainPart = Literal["encoder", "decoder", "memory"]
@@ -148,7 +149,7 @@ def prepared_slices(folder: Path) -> list[Path]:
     paths = sorted((folder / "imgs").glob("*.npy"))
     missing = [path.name for path in paths if not (folder / "gts" / path.name).exists()]
     if missing:
-        raise PlanewiseError(f"{folder}: {len(missing)} slices have no gts: {', '.join(missing[:5])}")
+        raise PlanewiseError(f"{folder}: {counted(len(missing), 'slice')} without gts: {', '.join(missing[:5])}")
     return paths
 
 

@@ -89,8 +89,10 @@ def as_zyx(path: Path, array: Any, axes: str, channel: int | None) -> LazyArray:
         raise PlanewiseError(f"{path}: has {described}; a volume has axes z, y, x, and maybe channels{times}")
     count = shape[several[0]] if several else 1
     if channel is None and count > 1:
-        what = f"{path}: has {count} channels ({described})"
-        raise SeveralChannels(f"{what}; --channel K, 0 to {count - 1}, chooses one", what)
+        raise SeveralChannels(
+            f"{path}: has {count} channels ({described}); --channel K, 0 to {count - 1}, chooses one",
+            f"{path}: has {count} channels ({described})",
+        )
     if channel is not None and not 0 <= channel < count:
         channels = "1 channel, which is 0" if count == 1 else f"{count} channels, 0 to {count - 1}"
         raise PlanewiseError(f"{path}: has {channels}; --channel {channel} is not one of them")

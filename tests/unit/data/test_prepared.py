@@ -208,7 +208,7 @@ def test_slices_lie_above_each_other_where_none_is_missing(tmp_path):
     assert slices_above([slices[0], slices[2]], tmp_path) == {}
     np.savez(tmp_path / "b.npz", imgs=voxels, gts=voxels)  # as the original scripts write it
     assert slices_above(slices, tmp_path) == above
-    for wrong, words in ((tmp_path / "b-001.npy", "has 1 slices, and"), (tmp_path / "c-000.npy", "c.npz: no such")):
+    for wrong, words in ((tmp_path / "b-001.npy", "has 1 slice, and"), (tmp_path / "c-000.npy", "c.npz: no such")):
         with pytest.raises(PlanewiseError, match=words):
             slices_above([*slices, wrong], tmp_path)
     (tmp_path / "b.npz").write_bytes(b"no archive")

@@ -82,7 +82,7 @@ def test_one_patient_is_trained_on_and_said(capsys):
 def test_a_split_is_read_and_what_it_leaves_out_is_said(tmp_path, capsys):
     path = write(tmp_path, {"train": ["a1"], "test": ["t"]})
     assert read_split(path, PATIENTS) == {"train": ["a1"], "valid": [], "test": ["t"]}
-    assert "4 cases are in no part" in capsys.readouterr().err
+    assert "4 cases in no part of it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

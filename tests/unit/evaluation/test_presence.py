@@ -63,7 +63,7 @@ def test_scores_come_back_from_their_file(tmp_path):
     stored = read_presence(tmp_path / "a.csv", 2)
     assert {value: column.tolist() for value, column in stored.items()} == {3: [1.5, -np.inf], 7: [-2, 0.25]}
     assert read_presence(tmp_path / "none.csv", 2) == {}
-    with pytest.raises(PlanewiseError, match=r"a\.csv: is no table of .* for 1 slices"):
+    with pytest.raises(PlanewiseError, match=r"a\.csv: is no table of .* for 1 slice "):
         read_presence(tmp_path / "a.csv", 1)
     (tmp_path / "a.csv").write_text("slice,class\n0,1\n")
     with pytest.raises(PlanewiseError, match="predict the case again"):

@@ -26,7 +26,7 @@ def by_name(slices, folder):
 
 def test_slices_without_labels_are_named(folder):
     (folder / "train" / "gts" / "a-001.npy").unlink()
-    with pytest.raises(PlanewiseError, match=r"1 slices have no gts: a-001\.npy"):
+    with pytest.raises(PlanewiseError, match=r"1 slice without gts: a-001\.npy"):
         prepared_slices(folder / "train")
 
 

@@ -11,7 +11,7 @@ from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_clips import ClipSegmenter
 from planewise.models.sam2_files import Sam2Weights, save_hub_folder, save_published
 from planewise.models.sam2_optimiser import published_optimizer
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask
 from planewise.training.checkpoint import load_checkpoint, trained_as
@@ -73,7 +73,7 @@ def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: flo
     if weights.tokens is None:
         return
     if len(held_out) < LEAST_CASES:
-        say(f"Scores are not calibrated: {len(held_out)} cases are held out for it, {LEAST_CASES} are needed")
+        say(f"Scores are not calibrated: {counted(len(held_out), 'case')} held out for it, {LEAST_CASES} are needed")
         return
     weights.reliability = reliability_on(segmenter, held_out, margin)
     unknown = [name for value, name in weights.tokens.names.items() if value not in weights.reliability]

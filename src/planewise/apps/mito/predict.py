@@ -20,7 +20,7 @@ from planewise.inference.executor import ThisProcess, executor
 from planewise.inference.planes import NetworkPredictor, NetworkSource, SharedPredictor, SliceOptions, SlicePredictor
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights, refuse_other_classes
-from planewise.progress import each_once, say, warn
+from planewise.progress import counted, each_once, say, warn
 from planewise.report.tables import report_problems
 from planewise.volumes.formats import ending_of, ome_zarr, result_ending
 from planewise.volumes.machine import machine_memory
@@ -151,9 +151,9 @@ def _predict_waiting(
         say(f"{name}: {seen}")
         sized = case.sized(model, options)
         count = predict_case(name, case, slices, results, predictor, sized, run.identity(name))
-        one, what = ("class", "classes") if options.fuse == "probabilities" else ("object", "objects")
+        what = "classes" if options.fuse == "probabilities" else "objects"
         decided |= {"intensities": seen, "planes": case.why, "min_size": sized.min_size, what: count}
-    return f"{count} {one if count == 1 else what}"
+    return counted(count, "object") if what == "objects" else f"{count} class{'es' * (count != 1)}"
 
 
 def predict_case(

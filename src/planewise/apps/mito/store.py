@@ -14,7 +14,7 @@ from planewise.inference.executor import executor
 from planewise.inference.planes import NetworkSource
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights, refuse_other_classes
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.report.tables import report_problems
 from planewise.volumes.formats import ending_of, stem_of
 
@@ -74,7 +74,7 @@ def segment_store(options: MitoPredict) -> None:
             count = segment_out_of_core(case, slices, results, workers, options, run.identity(stored), name)
         decided |= {"intensities": seen, "planes": case.why, "min_size": options.min_size, "objects": count}
     remove_work(results)
-    say(f"{name}: {count} object{'s' * (count != 1)}, {options.output}")
+    say(f"{name}: {counted(count, 'object')}, {options.output}")
 
 
 def _only_case(options: MitoPredict) -> str:
@@ -87,9 +87,8 @@ def _only_case(options: MitoPredict) -> str:
         if problems or not images:
             there = "; ".join(problem.what for problem in problems) or "it holds none"
             raise PlanewiseError(f"--input {options.input}: is not a volume ({there}); a store takes one volume")
-        there = f"{len(images)} volume{'s' * (len(images) > 1)}"
         raise PlanewiseError(
-            f"--input {options.input}: is a folder of {there}, but a store takes one volume: give --input "
-            f"{next(iter(images.values()))}, or a folder as --output"
+            f"--input {options.input}: is a folder of {counted(len(images), 'volume')}, but a store takes one volume: "
+            f"give --input {next(iter(images.values()))}, or a folder as --output"
         )
     return next(iter(images))

@@ -26,7 +26,7 @@ def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
     assert weights.reliability == (known if calibrated else {})
     assert "unlike the training cannot be recognised" in printed
     assert ("Scores of b are not calibrated" in printed) == calibrated
-    assert ("Scores are not calibrated: 2 cases are held out" in printed) != calibrated
+    assert ("Scores are not calibrated: 2 cases held out" in printed) != calibrated
     assert ("Presence of a has no curve, the raw score is used" in printed) == calibrated
     assert ("fitted to the others is -0.0012; a curve" in printed) == calibrated
     assert ("more than its standard error, 0.0020" in printed) == calibrated
