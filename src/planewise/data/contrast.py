@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from planewise.data.line_contrast import AGREEING, LEAST_TILES, Lines, Polarity, known_contrasts, polarities_of
 
-CERTAIN = (  # each row suffices: least line contrast of both widths; tiles; distance of the median from the pressed end
+# Each row suffices: least line contrast of both widths; tiles; distance of the median from the pressed end. What they
+# refuse, rightly and wrongly: benchmarks/bench_contrast.py
+CERTAIN = (
     (0.11, 1, 0.0),
     (0.06, 1, 0.35),
     (0.0, 8, 0.42),
