@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from planewise.processes import take_lock
+from planewise.errors import PlanewiseError
+from planewise.locks import NoLocks, take_lock
 from planewise.volumes.machine import cores_of_each
 
 
@@ -102,7 +103,8 @@ def take_gpu(ids: list[str], folder: Path | None = None) -> TakenGpu:
     """Reserve the first GPU that no other worker on this machine uses, or the one that the fewest use.
 
     Workers coordinate by locks on files in ``folder`` (default: a folder of this user in the system's temporary
-    folder); locks end with their process, however it ends. So workers need not be started together.
+    folder); locks end with their process, however it ends. So workers need not be started together. Raises
+    PlanewiseError where that folder's file system has no locks.
     """
     if folder is None:
         user = str(os.getuid()) if hasattr(os, "getuid") else getuser()  # Windows numbers no users
@@ -111,7 +113,14 @@ def take_gpu(ids: list[str], folder: Path | None = None) -> TakenGpu:
     for turn in count():
         for place, name in enumerate(ids):
             lock = os.open(folder / f"{name}.{turn}", os.O_RDWR | os.O_CREAT, 0o600)
-            if take_lock(lock):
-                return TakenGpu(f"cuda:{place}", turn > 0, lock)
+            try:
+                if take_lock(lock):
+                    return TakenGpu(f"cuda:{place}", turn > 0, lock)
+            except NoLocks as error:
+                os.close(lock)
+                raise PlanewiseError(
+                    f"{folder}: its file system has no locks, by which processes share GPUs; set TMPDIR to a folder "
+                    "on a disk of this machine"
+                ) from error
             os.close(lock)
     raise AssertionError("unreachable")
