@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from planewise.errors import PlanewiseError
 from planewise.locks import NoLocks, take_lock
-from planewise.volumes.machine import cores_of_each
+from planewise.volumes.machine import cores_of_each, machine_cores, use_cores
 
 
 class Source(Protocol):
@@ -41,6 +41,7 @@ class Worker:
         self._loading: Loading | None = None
         self._loaded: Any = None
         self._gpu: TakenGpu | None = None
+        self._cores = machine_cores()
 
     @classmethod
     def of(cls, process: object) -> "Worker":
@@ -65,6 +66,10 @@ class Worker:
                 self._loaded = loading.source(device)
                 self._loading = loading
             return self._loaded
+
+    def share_cores(self, threads: int) -> None:
+        """Have this process use the cores of one of so many ``threads`` that do work on its machine."""
+        use_cores(max(1, self._cores // threads))
 
 
 def _compute_with(threads: int) -> None:
