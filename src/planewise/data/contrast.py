@@ -69,6 +69,7 @@ def is_certain(contrast: Contrast, of_tiles: list[Lines], middle: float) -> bool
 
     ``middle``: the median as a share of the used range. A gamma of 3 presses it to black and flattens dark lines, so
     that bright ones of both widths seem to be stronger; likewise for dark lines in an image that is pressed to white.
+    No gamma makes thin lines brighter and broad ones darker, or the reverse: then the median does not count.
     """
     known = known_contrasts(of_tiles)
     if not len(known):
