@@ -34,7 +34,8 @@ from planewise.inference.propagation import PropagationOptions
 from planewise.models.reliability import ClassReliability, presence_curve
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import load_sam2
-from planewise.training.trust import answers_on, reliability_on, seen_in
+from planewise.training.reliability import answers_on, reliability_on
+from planewise.training.seen_data import seen_in
 from planewise.volumes.volume import Volume
 
 SHAPE = (10, 64, 64) if TINY or not WORDS else (24, 128, 128)
@@ -100,8 +101,8 @@ def errors(likely: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 def calibrations(segmenter: BoxSegmenter, held_out: list[Path]) -> tuple[dict[int, ClassReliability], ...]:
     """Return the calibration by class on prepared patients: with all curves of presence, and with those kept."""
-    kept = reliability_on(segmenter, held_out, 5)
-    answers = answers_on(segmenter, held_out, 5)
+    patients = {path: path.stem for path in held_out}
+    kept, answers = reliability_on(segmenter, patients, 5), answers_on(segmenter, patients, 5)
     fitted = {value: presence_curve(answers[value][0], answers[value][2]) for value in kept}
     return {value: known.model_copy(update={"presence": fitted[value]}) for value, known in kept.items()}, kept
 

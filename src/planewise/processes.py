@@ -3,19 +3,15 @@
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
-from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Any, NoReturn, Self
-
-from planewise.errors import PlanewiseError
+from typing import Any, NoReturn, Self
 
 SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 # Sent by batch systems before a job's end, on request; Windows has neither
@@ -23,7 +19,6 @@ WARNINGS = frozenset(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if
 CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
 EXIT_TERMINATED = 128 + signal.SIGTERM
 CALLED_BY_LLVM = {"_raw_object_cache_notify", "_raw_object_cache_getbuffer"}  # llvmlite's functions, for kernels
-FAR = 2**30  # the byte that Windows locks: others may read what lies before it
 SOON = 0.01  # seconds until a postponed signal is sent again
 
 
@@ -245,85 +240,3 @@ def in_thread(spawn_and_wait: Callable[[], Any]) -> Any:
                     process.join()
                 wait([done], timeout=0.1)
             raise
-
-
-_held: set[int] = set()  # descriptors of the locks of this process
-
-
-def _let_go() -> None:
-    """Close the locks in a forked process, which would hold them on when its parent is killed."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):  # missing on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_let_go)
-
-
-@contextmanager
-def alone(lock: Path, taken: str) -> Iterator[None]:
-    """Hold the file ``lock``, made if needed, in here, and remove it; the system lets it go however this process ends.
-
-    Raises PlanewiseError with ``taken`` and the process that holds it.
-    """
-    file = _opened(lock, taken)
-    try:
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        _held.add(file.fileno())
-        yield
-    finally:
-        _held.discard(file.fileno())
-        if sys.platform == "win32":  # removes no file that is open, here or in a process that opened it since
-            file.close()
-        with suppress(OSError):
-            lock.unlink()
-        file.close()
-
-
-def _opened(lock: Path, taken: str) -> IO[str]:
-    while True:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            file = lock.open("a+", encoding="utf-8")
-        except FileNotFoundError:
-            if lock.is_symlink():  # to a folder that is missing
-                raise
-            continue  # the one that held it has removed its folder in between
-        if not take_lock(file.fileno()):
-            file.seek(0)
-            holder = file.read().strip()
-            file.close()
-            raise PlanewiseError(f"{taken} ({holder})")
-        if sys.platform == "win32":  # where nobody can have removed it
-            return file
-        try:
-            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                return file
-        except FileNotFoundError:
-            pass
-        file.close()  # the one that held it has removed it in between
-
-
-def take_lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed, unless another process has; return whether this one holds it now."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            place = os.lseek(descriptor, 0, os.SEEK_CUR)
-            os.lseek(descriptor, FAR, os.SEEK_SET)
-            try:
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            finally:
-                os.lseek(descriptor, place, os.SEEK_SET)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True

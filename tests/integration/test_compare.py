@@ -27,7 +27,7 @@ def make_dataset(folder, labels, cases=("one", "two")):
     image = (rng.normal(120, 20, labels.shape) + 60 * (labels > 0)).clip(0, 255).astype(np.uint8)
     for i, case in enumerate(cases):
         write_volume(folder / "imagesTs" / f"{case}_0000.tiff", Volume(image))
-        (folder / "imagesTs" / f"{case}.json").write_text('{"spacing": [10, 5, 5]}')
+        (folder / "imagesTs" / f"{case}.json").write_text('{"spacing": [10, 5, 5], "spacing_unit": "nm"}')
         write_labels(folder / "instancesTs" / f"{case}.tiff", Volume(labels))
         write_labels(folder / "imagesTs_good" / f"{case}.tiff", Volume(np.roll(labels, i + 1, axis=2)))
         write_labels(folder / "imagesTs_one_object" / f"{case}.tiff", Volume(np.ones_like(labels)))

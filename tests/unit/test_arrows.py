@@ -11,7 +11,7 @@ from stopped import ENVIRONMENT
 ROOT = Path(planewise.__file__).parent
 LEVELS = [  # lowest first; a module imports from its own level and below
     ("errors",),
-    ("progress", "device", "options", "processes"),
+    ("progress", "device", "options", "processes", "locks"),
     ("volumes",),
     ("data", "evaluation", "correction"),
     ("report", "measurement", "models"),

@@ -4,18 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.data.case import images_beside, label_volumes_in, predictions_beside, truth_of_tests
+from planewise.data.case import label_volumes_in, predictions_beside, truth_of_tests
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
-from planewise.data.panoptic import CLASSES
 from planewise.data.patients import patients_or_cases
 from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import compare
+from planewise.evaluation.folders import benchmark_of_folders
 from planewise.evaluation.metrics import METRICS, UNITS, base_of
-from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
-from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.result import OBJECTS, Benchmark, Comparison, made_from
 from planewise.evaluation.standings import Standing, mean_in
 from planewise.evaluation.tolerance import Tolerance
@@ -100,7 +98,7 @@ def _folder_given(method: str, dataset: Path) -> Path | None:
 def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Benchmark:
     """Return a dataset's truth and predictions; what is wrong with some of them is added to ``problems``.
 
-    A method without a prediction of any case is left out. Raises PlanewiseError if there is no truth, or no method.
+    Raises PlanewiseError if there is no truth, or no method that can be compared with it.
     """
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: no such folder")
@@ -109,38 +107,17 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
         contents = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
         raise PlanewiseError(f"{folder}: has neither instancesTs nor labelsTs (it holds {contents})")
     predictions = _folders_of_methods(folder, options)
-    labels, instances = labels_above(truth), truth.name == "instancesTs"
-    classes = {} if instances else class_names(labels, label_volumes_in(truth))
+    labels = labels_above(truth)
+    classes = {} if truth.name == "instancesTs" else class_names(labels, label_volumes_in(truth))
     if not any(label_volumes_in(path) for path in predictions.values()):
         raise PlanewiseError(
             f"{folder}: has no predictions; they are expected in {PREDICTED}{{method}}, or give --method"
             + "".join(f"; {path} holds no volumes" for path in predictions.values())
         )
-    methods: dict[str, list[Pair]] = {}
-    refused: dict[Path, PlanewiseError] = {}
-    for name, path in predictions.items():
-        try:
-            pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
-            refuse_nothing_paired(path, pairs, truth)
-        except PlanewiseError as error:
-            refused[path] = error
-            continue
-        methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
-        if (path / CLASSES).is_dir():
-            say(
-                f"{path} holds objects of several classes ({CLASSES}/ beside it), which are scored here as one class; "
-                "planewise mito evaluate --things NAMES... scores class by class"
-            )
-        if path.is_relative_to(folder):  # a folder shared by all datasets also holds the cases of the others
-            problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
-    if not methods:
-        raise PlanewiseError("; ".join(dict.fromkeys(map(str, refused.values()))))
-    problems += [Problem.of(path, error) for path, error in refused.items()]
-    if any(pair.ignored for pairs in methods.values() for pair in pairs):
-        say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
-    notes = {name: read_prompts_note(predictions[name]) for name in methods}
-    notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
-    return Benchmark(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
+    dataset = _dataset_name(folder, options)
+    benchmark, unscored = benchmark_of_folders(dataset, predictions, truth, labels, classes, options.ignore_geometry)
+    problems += unscored
+    return benchmark
 
 
 def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.errors import PlanewiseError
-from planewise.processes import take_lock
+from planewise.locks import take_lock
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 

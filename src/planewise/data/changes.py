@@ -1,10 +1,10 @@
 """What has changed since files were derived, in the words of who gave the inputs and the options."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from planewise.data.changed_option import changed_option
 from planewise.data.manifest import CaseRecord
-from planewise.data.preparation import as_written
 
 NAMED = 3  # cases in a sentence
 OPTION = "--"  # begins the names of options on the command line, whose values people know
@@ -26,17 +26,17 @@ def changes(before: CaseRecord, now: CaseRecord) -> str:
         return "an older planewise made it"
     old, new = before.decided.get("options", {}), now.decided["options"]
     both = sorted(old.keys() & new.keys())
-    changed = [_option(name, old[name], new[name]) for name in both if old[name] != new[name]]
+    changed = [
+        changed_option(name, old[name], new[name]) if name.startswith(OPTION) else name
+        for name in both
+        if old[name] != new[name]
+    ]
     if old.keys() != new.keys():
         changed.append("which datasets or classes are scored")
     changed += _files(before, now)
     if not changed and before.inputs != now.inputs:
         changed.append("which files are read")
     return "; ".join(changed)
-
-
-def _option(name: str, before: Any, now: Any) -> str:
-    return f"{name}: {as_written(before)} -> {as_written(now)}" if name.startswith(OPTION) else name
 
 
 def _files(before: CaseRecord, now: CaseRecord) -> list[str]:

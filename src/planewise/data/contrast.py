@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from planewise.data.line_contrast import AGREEING, LEAST_TILES, Lines, Polarity, known_contrasts, polarities_of
 
-CERTAIN = (  # each row suffices: least line contrast of both widths; tiles; distance of the median from the pressed end
+# Each row suffices: least line contrast of both widths; tiles; distance of the median from the pressed end. What they
+# refuse, rightly and wrongly: benchmarks/bench_contrast.py
+CERTAIN = (
     (0.11, 1, 0.0),
     (0.06, 1, 0.35),
     (0.0, 8, 0.42),
@@ -67,6 +69,7 @@ def is_certain(contrast: Contrast, of_tiles: list[Lines], middle: float) -> bool
 
     ``middle``: the median as a share of the used range. A gamma of 3 presses it to black and flattens dark lines, so
     that bright ones of both widths seem to be stronger; likewise for dark lines in an image that is pressed to white.
+    No gamma makes thin lines brighter and broad ones darker, or the reverse: then the median does not count.
     """
     known = known_contrasts(of_tiles)
     if not len(known):

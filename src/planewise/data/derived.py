@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from planewise.data.changes import Input, changes
-from planewise.data.manifest import SCORES, CaseRecord, Manifest, locked, read_manifest, write_manifest
+from planewise.data.manifest import SCORES, CaseRecord, Manifest, one_writer, read_manifest, write_manifest
 from planewise.data.preparation import READERS, MadeFrom, fingerprint
 from planewise.data.run import refuse_inputs_as_outputs, remove
 from planewise.errors import PlanewiseError
@@ -137,7 +137,7 @@ class Derived:
 
         Raises PlanewiseError if another process wrote into the folder meanwhile.
         """
-        with locked(self.folder):
+        with one_writer(self.folder):
             there = _read_scores(self.folder)
             records = {} if there is None else there.cases
             mixed = made is not None and self._is_mixed(records)

@@ -7,6 +7,7 @@ or low contrast, two quantiles are mapped to those of the training data by one l
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,15 @@ LEAST_CONTRAST = 0.7  # of the training data's contrast: a model has seen as lit
 BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 
 
+class ChosenRange(NamedTuple):
+    """The ``range`` in which a model sees a volume, the ``decision`` and its ``doubts`` as text, and the profile."""
+
+    range: IntensityRange
+    decision: str
+    doubts: tuple[str, ...]
+    profile: IntensityProfile
+
+
 @dataclass(frozen=True)
 class IntensityRule:
     """How volumes are matched to what a model was ``trained`` on; see ``choose_range`` for the user's settings."""
@@ -29,15 +39,14 @@ class IntensityRule:
     given: tuple[float, float] | None = None
     invert: bool = False
 
-    def range_of(
-        self, volume: Volume, path: Path, memory: int | None = None
-    ) -> tuple[IntensityRange, str, IntensityProfile]:
-        """Return the range in which the model sees ``volume``, opened from ``path``, the decision, and the profile.
+    def range_of(self, volume: Volume, path: Path, memory: int | None = None) -> ChosenRange:
+        """Return the range in which the model sees ``volume``, opened from ``path``.
 
         For ``memory`` see ``measure_intensities``. Raises PlanewiseError as that and ``choose_range`` do.
         """
         profile = measure_intensities(volume, path, memory)
-        return *choose_range(profile, self.trained, path, self.given, self.invert), profile
+        range_, decision = choose_range(profile, self.trained, path, self.given, self.invert)
+        return ChosenRange(range_, decision, tuple(self.doubts(profile, path)), profile)
 
     def completed(self, seen: Contrast) -> "IntensityRule":
         """Return the rule for a model that was trained on images of a contrast that is, where unclear, as ``seen``."""

@@ -6,9 +6,8 @@
 """
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from planewise.data.preparation import MadeFrom, fingerprint, sha256_of
 from planewise.errors import PlanewiseError
+from planewise.locks import locked
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import stem_of
 
@@ -130,23 +130,15 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock ``folder``, created if needed, against other processes that write its manifest, where the system can."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error
-    try:
-        import fcntl
-    except ImportError:  # Windows
+def one_writer(folder: Path) -> Iterator[None]:
+    """In here no other process writes the manifest in ``folder``, which is made if needed; see ``locks.locked``."""
+    with ExitStack() as closing:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            closing.enter_context(locked(folder))
+        except OSError as error:
+            raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error
         yield
-        return
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
 
 
 def edited_outputs(folder: Path) -> list[Path]:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from planewise.data.case import Case
+from planewise.data.changed_option import changed_option
 from planewise.errors import PlanewiseError
-from planewise.options import Options, as_typed
+from planewise.options import Options
 from planewise.progress import first_few, say
 from planewise.volumes.formats.sidecar import USUAL_UNIT, dataset_unit, sidecars
 from planewise.volumes.json_files import write_json
@@ -27,7 +28,6 @@ READERS = 4  # threads: hashing one file occupies a core, but only half of a dis
 DETACHED = re.compile(r"^(?:ElementDataFile\s*=|data file:)(.+)$", re.MULTILINE | re.IGNORECASE)
 HASHED, PIECE = 4 * 2**30, 2**20  # bytes
 NAMED = 5  # cases in a difference
-SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # of which a message shows the first digits
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,7 @@ class MadeFrom:
         old, new = (_as_json((unsaid or {}) | options) for options in (self.options, now.options))
         differing = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
         stated = [name for name in differing if name in of_model and "model" in differing]
-        changes = [
-            _change(name, old.get(name), new.get(name), kind)
-            if not isinstance(new.get(name, old.get(name)), dict)
-            else f"another {name}"
-            for name in differing
-            if name not in stated
-        ]
+        changes = [changed_option(name, old.get(name), new.get(name), kind) for name in differing if name not in stated]
         if stated:
             changes.append(f"and with the model what it states: {', '.join(stated)}")
         for names, what in (
@@ -201,19 +195,3 @@ def _detached(path: Path) -> list[Path]:
 
 def _as_json(options: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(options)))
-
-
-def _change(name: str, before: Any, now: Any, kind: type[Options] | None) -> str:
-    if kind is None or name not in kind.model_fields:
-        return SHA256.sub(r"\1", f"{name}: {as_written(before)} -> {as_written(now)}")
-    flag, values = as_typed(kind, name, (before, now))
-    return f"{flag} {' -> '.join(values)}"
-
-
-def as_written(value: Any) -> str:
-    """Return an option's value as people write it: ``none``, ``yes``, ``xy xz yz``."""
-    if isinstance(value, list):
-        return " ".join(map(as_written, value)) or "none"
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return str(value)

@@ -16,8 +16,8 @@ from planewise.correction.journal import correction_note, review_note
 from planewise.data.manifest import (
     CaseRecord,
     Manifest,
-    locked,
     named_weights,
+    one_writer,
     read_manifest,
     weights_in,
     write_manifest,
@@ -237,7 +237,7 @@ class Run:
         A ``finished`` case that another process has begun from other inputs is written as begun.
         """
         mixed = False
-        with locked(self.folder):
+        with one_writer(self.folder):
             there = read_manifest(self.manifest)
             if there is not None and there.made_from not in (self.made_from, self._before):
                 raise PlanewiseError(f"{self.place}: another command, with other options, is now writing into it")

@@ -14,10 +14,11 @@ from planewise.errors import PlanewiseError
 from planewise.progress import WARNING, say, say_once
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
-from planewise.volumes.geometry import from_canonical, same_space, to_canonical
+from planewise.volumes.geometry import from_canonical, same_space, to_canonical, with_stated_unit
 from planewise.volumes.labels import open_labels
 from planewise.volumes.sub_grid import grid_of_both, laid_into
 from planewise.volumes.tilt import without_tilt
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 
@@ -156,13 +157,15 @@ def labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
 def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
     """Return ``labels`` with their image's spacing if their file states none, as with TIFFs whose images have sidecars.
 
-    ``labels`` are canonical; if their file does not state the direction of its axes, they have that of the image.
-    Unchanged if there is no image, or it cannot be read or has another shape.
+    ``labels`` are canonical; if their file does not state the direction of its axes, they have that of the image. If
+    only the unit of their spacing is not stated, they get that of the image, see ``with_stated_unit``. Unchanged if
+    there is no image, or it cannot be read or has another shape.
     """
-    if labels.unit != "pixel" or image is None:
+    if image is None or not (labels.unit == PIXEL or labels.unit_assumed_in):
         return labels
     try:
-        return in_place_of(labels, open_volume(image))
+        opened = open_volume(image)
+        return in_place_of(labels, opened) if labels.unit == PIXEL else with_stated_unit(labels, opened)
     except PlanewiseError:
         return labels
 

@@ -200,7 +200,8 @@ def _score_opened(
     scored: ScoredCase, method: str, pair: OpenPair, tolerance: Tolerance | None, files: Pair, notes: Sequence[str] = ()
 ) -> None:
     benchmark = scored.benchmark
-    scale, no_distances = _scale(benchmark, pair, files, scored.case)
+    sized = _with_size(benchmark, pair, files, scored.case)
+    scale, no_distances = _scale(sized, benchmark.unit, files)
     within = None if no_distances else tolerance
     place = _place(benchmark, method, scored.case)
     if benchmark.takes_any_label:  # all instance ids count as that class
@@ -219,25 +220,39 @@ def _score_opened(
     errors = (
         [] if tolerance is None else [CaseErrors(benchmark.dataset, method, scored.case, wrong_voxels(pair, right))]
     )
-    notes = [*notes, *([no_distances] if no_distances else [])]
+    if no_distances:
+        notes = [*notes, no_distances]
+    elif scale.unit == "voxel" and sized.unit_assumed_in and (benchmark.classes or within):
+        notes = [*notes, _without_unit(sized.unit_assumed_in)]
     scored.results += [replace(result, notes=tuple(notes)) for result in results]
     scored.errors += errors
 
 
-def _scale(benchmark: Benchmark, pair: OpenPair, files: Pair, case: str) -> tuple[Scale, str]:
-    """Return the scale of a case, and why there are no distances, if its voxel size must be known and is not.
+def _with_size(benchmark: Benchmark, pair: OpenPair, files: Pair, case: str) -> Volume:
+    """Return the truth with its voxel size, else that of the image; in a benchmark with a unit, else the prediction's.
 
-    The size is that of the truth, else of the image; in a benchmark with a unit, else of the prediction.
+    Where no file states one, the unit is still "pixel".
     """
-    with_spacing = with_spacing_of(pair.truth, benchmark.images.get(case))
-    if benchmark.unit is None:
-        return scale_of(with_spacing), ""
-    with_spacing = with_spacing_of(with_spacing, files.prediction)
-    if with_spacing.unit != PIXEL:
-        return scale_in(with_spacing, benchmark.unit), ""
-    return scale_of(with_spacing), (
+    sized = with_spacing_of(pair.truth, benchmark.images.get(case))
+    return sized if benchmark.unit is None else with_spacing_of(sized, files.prediction)
+
+
+def _scale(sized: Volume, unit: str | None, files: Pair) -> tuple[Scale, str]:
+    """Return the scale, and why there are no distances, if a ``unit`` is asked for and the voxel size is not known."""
+    if unit is None:
+        return scale_of(sized), ""
+    if sized.unit != PIXEL:
+        return scale_in(sized, unit), ""
+    return scale_of(sized), (
         f"{files.truth}: states no voxel size, nor does its prediction, or an image in imagesTs or imagesTr beside it: "
-        f"distances in {benchmark.unit}, surface Dice and volumes stay empty; write the size into one of them"
+        f"distances in {unit}, surface Dice and volumes stay empty; write the size into one of them"
+    )
+
+
+def _without_unit(sidecar: str) -> str:
+    return (
+        f"{sidecar}: gives a spacing without a unit: distances are in multiples of the shortest side of a voxel, and "
+        'volumes in voxels; write "spacing_unit": "nm" (or "mm") into it, or into the dataset.json in the folder above'
     )
 
 

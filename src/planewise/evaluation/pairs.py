@@ -91,21 +91,6 @@ def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> 
     return marked
 
 
-def refuse_nothing_paired(predictions: Path, pairs: list[Pair], truths: Path) -> None:
-    """Raise PlanewiseError if no case of ``pairs`` has both a truth and a prediction.
-
-    That is a mistake of names: every case would be scored as an empty prediction, and such scores would replace those
-    of the right folder.
-    """
-    if any(pair.prediction is not None and pair.truth is not None for pair in pairs):
-        return
-    raise PlanewiseError(
-        f"{predictions}: no prediction has the name of a truth: it holds {_named(pair.prediction for pair in pairs)}; "
-        f"{truths} holds {_named(pair.truth for pair in pairs)}. Nothing of it is scored: give the folder with the "
-        "predictions of these cases, or name each prediction like its truth, {case}.* or {case}_pred.*"
-    )
-
-
 def _named(paths: Iterable[Path | None]) -> str:
     """Return the names of a few of the files, and the number of the others."""
     names = sorted({path.name for path in paths if path is not None})
@@ -122,7 +107,7 @@ def pair_files(
     name. A truth that its manifest says was predicted, and that nobody corrected since, cannot be used.
 
     Raises PlanewiseError if either path is missing, if one is a folder and the other a file, if there is no truth at
-    all, or only such as was predicted, or if all predictions are the truth itself.
+    all, or only such as was predicted, if all predictions are the truth itself, or if no prediction is of a true case.
     """
     for path in (predictions, truths):
         if not path.exists():
@@ -131,7 +116,7 @@ def pair_files(
     if len(volumes) == 1:
         raise PlanewiseError(f"{predictions} and {truths}: give two volumes or two folders")
     if volumes:
-        _refuse_predicted([truths], _predicted([truths]), truths)
+        refuse_predicted(truths)
         pair = Pair(case_name(truths, labels=True), predictions, truths, ignore_geometry=ignore_geometry)
         _refuse_truth_itself([pair], predictions, truths)
         if case_name(predictions, {pair.case}, labels=True) != pair.case:
@@ -185,6 +170,7 @@ def pair_files(
     if of_planes:
         where = f"{of_planes[0].parent}: {_named(of_planes)}"
         say_once(f"{where}: results of single planes, by name or manifest; they are not scored")
+    _refuse_nothing_paired(pairs, predictions, truths)
     return pairs
 
 
@@ -199,6 +185,11 @@ def _predicted(truths: list[Path]) -> dict[Path, str]:
         if not review_note(path) and fingerprint(path) == before:
             made_by[path] = manifest.command
     return made_by
+
+
+def refuse_predicted(truth: Path) -> None:
+    """Raise PlanewiseError if a manifest says that the volume ``truth`` was predicted, and nobody corrected it."""
+    _refuse_predicted([truth], _predicted([truth]), truth)
 
 
 def _refuse_predicted(files: list[Path], made_by: dict[Path, str], truths: Path) -> None:
@@ -221,3 +212,18 @@ def _refuse_truth_itself(pairs: list[Pair], predictions: Path, truths: Path) -> 
             f"{predictions}: is the truth itself, {truths}, whose scores against itself say nothing about a method: "
             "give the folder with the predictions first and the truth second"
         )
+
+
+def _refuse_nothing_paired(pairs: list[Pair], predictions: Path, truths: Path) -> None:
+    """Raise PlanewiseError if no case of ``pairs`` has both a truth and a prediction.
+
+    That is a mistake of names: every case would be scored as an empty prediction, and such scores would replace those
+    of the right folder.
+    """
+    if any(pair.prediction is not None and pair.truth is not None for pair in pairs):
+        return
+    raise PlanewiseError(
+        f"{predictions}: no prediction has the name of a truth: it holds {_named(pair.prediction for pair in pairs)}; "
+        f"{truths} holds {_named(pair.truth for pair in pairs)}. Nothing of it is scored: give the folder with the "
+        "predictions of these cases, or name each prediction like its truth, {case}.* or {case}_pred.*"
+    )

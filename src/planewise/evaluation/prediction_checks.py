@@ -9,7 +9,7 @@ from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.input_checks import refuse_image
 from planewise.evaluation.open_pairs import Kept
-from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired
+from planewise.evaluation.pairs import Pair, pair_files
 from planewise.progress import counted
 from planewise.volumes.labels import count_values, open_labels
 
@@ -35,7 +35,6 @@ def doubts_of_predictions(
     for name, folder in methods.items():
         try:
             pairs = pair_files(folder, truth, methods.values(), ignore_geometry)
-            refuse_nothing_paired(folder, pairs, truth)
         except PlanewiseError as error:
             notes.append(str(error))
             advance(name)

@@ -51,6 +51,7 @@ class Cluster(Executor):
         self._mark = uuid4().hex  # in the keys of this run's tasks, also of those that only other tasks wait for
         self._submitted = 0
         self._cluster: Any = None
+        self._sharing = (_with_share,) if scheduler else ()  # our own workers begin with their share of the cores
         if scheduler is None:
             with shielded():
                 self._cluster = LocalCluster(
@@ -79,11 +80,11 @@ class Cluster(Executor):
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """See ``Executor``."""
-        return self._submit(name_of(work, arguments), work, *arguments)
+        return self._submit(name_of(work, arguments), *self._sharing, work, *arguments)
 
     def submit_loaded(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """See ``Executor``."""
-        return self._submit(name_of(work, arguments), _with_loaded, self.loading, work, *arguments)
+        return self._submit(name_of(work, arguments), *self._sharing, _with_loaded, self.loading, work, *arguments)
 
     def _submit(self, name: str, *call: Any) -> Any:
         if self._client.status != "running":  # it would be kept for a scheduler that may never come back
@@ -188,6 +189,18 @@ def done_again(keys: list[str]) -> str:
     names = Counter(map(_name, keys))
     shown = ", ".join(name if times == 1 else f"{times} x {name}" for name, times in sorted(names.items()))
     return f"done again: {shown}" if shown else "nothing has to be done again"
+
+
+def _with_share(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do work with the worker's share of its machine's cores: those that run now, and their threads, may all work."""
+    from distributed import get_worker
+    from distributed.utils import sync
+
+    worker = get_worker()
+    workers = sync(worker.loop, worker.scheduler.identity, n_workers=-1)["workers"]
+    host = workers[worker.address]["host"]
+    Worker.of(worker).share_cores(sum(other["nthreads"] for other in workers.values() if other["host"] == host))
+    return work(*arguments)
 
 
 def _with_loaded(loading: Loading, work: Callable[..., Any], *arguments: Any) -> Any:

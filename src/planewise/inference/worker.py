@@ -10,8 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from planewise.processes import take_lock
-from planewise.volumes.machine import cores_of_each
+from planewise.errors import PlanewiseError
+from planewise.locks import NoLocks, take_lock
+from planewise.volumes.machine import cores_of_each, machine_cores, use_cores
 
 
 class Source(Protocol):
@@ -40,6 +41,7 @@ class Worker:
         self._loading: Loading | None = None
         self._loaded: Any = None
         self._gpu: TakenGpu | None = None
+        self._cores = machine_cores()
 
     @classmethod
     def of(cls, process: object) -> "Worker":
@@ -64,6 +66,10 @@ class Worker:
                 self._loaded = loading.source(device)
                 self._loading = loading
             return self._loaded
+
+    def share_cores(self, threads: int) -> None:
+        """Have this process use the cores of one of so many ``threads`` that do work on its machine."""
+        use_cores(max(1, self._cores // threads))
 
 
 def _compute_with(threads: int) -> None:
@@ -102,7 +108,8 @@ def take_gpu(ids: list[str], folder: Path | None = None) -> TakenGpu:
     """Reserve the first GPU that no other worker on this machine uses, or the one that the fewest use.
 
     Workers coordinate by locks on files in ``folder`` (default: a folder of this user in the system's temporary
-    folder); locks end with their process, however it ends. So workers need not be started together.
+    folder); locks end with their process, however it ends. So workers need not be started together. Raises
+    PlanewiseError where that folder's file system has no locks.
     """
     if folder is None:
         user = str(os.getuid()) if hasattr(os, "getuid") else getuser()  # Windows numbers no users
@@ -111,7 +118,14 @@ def take_gpu(ids: list[str], folder: Path | None = None) -> TakenGpu:
     for turn in count():
         for place, name in enumerate(ids):
             lock = os.open(folder / f"{name}.{turn}", os.O_RDWR | os.O_CREAT, 0o600)
-            if take_lock(lock):
-                return TakenGpu(f"cuda:{place}", turn > 0, lock)
+            try:
+                if take_lock(lock):
+                    return TakenGpu(f"cuda:{place}", turn > 0, lock)
+            except NoLocks as error:
+                os.close(lock)
+                raise PlanewiseError(
+                    f"{folder}: its file system has no locks, by which processes share GPUs; set TMPDIR to a folder "
+                    "on a disk of this machine"
+                ) from error
             os.close(lock)
     raise AssertionError("unreachable")

@@ -6,17 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from planewise.data.case import images_beside, label_volumes_in
+from planewise.data.case import label_volumes_in
 from planewise.data.classes import LabelDefinition, holds_instances, labels_above
 from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
+from planewise.evaluation.folders import benchmark_of_folders
 from planewise.evaluation.open_pairs import Ignored, Kept, OpenPair, refuse_unnamed
-from planewise.evaluation.pairs import OK, pair_files, refuse_nothing_paired, with_labels
+from planewise.evaluation.pairs import OK, refuse_predicted
 from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
-from planewise.interface.calls import call, name_of
+from planewise.interface.calls import call, log_problems, name_of
 from planewise.interface.result import Result
 from planewise.progress import ProgressFunction, say
 from planewise.progress import progress as shown
@@ -74,9 +75,10 @@ def compare(
     background. ``tolerance``: of surface Dice, in nm for nm and um, in mm for mm, in voxels if no unit is known; for
     the default see docs/evaluation.md.
 
-    Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth; with
-    ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case is a row with that status instead; a
-    folder is refused if none of its files has the name of a case, or if all of them are the truth itself.
+    Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth, and for a truth that
+    a manifest says was predicted; with ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case
+    is a row with that status instead; a method is left out, which is logged, if none of its files has the name of a
+    case, or if all of them are the truth itself; PlanewiseError if no method is left.
     """
     with call(progress):
         if not isinstance(methods, Mapping):
@@ -111,25 +113,15 @@ def _of_folders(
     tolerance: Tolerance,
     ignore_geometry: bool,
 ) -> Comparison:
-    """Return the scores of folders, case by case."""
-    paths = {name: Path(path) for name, path in methods.items()}
-    benchmark = _benchmark(paths, Path(truth), classes, ignore, ignore_geometry)
+    """Return the scores of folders, case by case; what of them cannot be scored is logged."""
+    folders, where = {name: Path(path) for name, path in methods.items()}, Path(truth)
+    named, labels = _classes(where, classes, label_volumes_in(where))
+    labels = labels if ignore is None else replace(labels, ignore=ignore)
+    dataset = where.resolve().parent.name
+    benchmark, problems = benchmark_of_folders(dataset, folders, where, labels, named, ignore_geometry)
+    log_problems(problems)
     with shown("scoring", len(benchmark.cases()), unit="cases") as advance:
         return comparison.compare([benchmark], tolerance, advance=advance)
-
-
-def _benchmark(
-    methods: dict[str, Path], truth: Path, classes: Classes | None, ignore: int | None, ignore_geometry: bool
-) -> Benchmark:
-    """Return what is scored for folders."""
-    named, labels = _classes(truth, classes, label_volumes_in(truth))
-    labels = labels if ignore is None else replace(labels, ignore=ignore)
-    pairs = {}
-    for name, path in methods.items():
-        paired = pair_files(path, truth, methods.values(), ignore_geometry)
-        refuse_nothing_paired(path, paired, truth)
-        pairs[name] = with_labels([pair for pair in paired if pair.truth is not None], labels, instances=not named)
-    return Benchmark(truth.resolve().parent.name, pairs, images_beside(truth), named)
 
 
 def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[dict[int, str], LabelDefinition]:
@@ -158,6 +150,7 @@ def _of_volumes(
     named, stated = dict(classes or {}), LabelDefinition()
     if isinstance(truth, str | os.PathLike):
         path = Path(truth)
+        refuse_predicted(path)
         named, stated = _classes(path, classes, [path])
         if stated.ignore is not None and not named and ignore is None:
             raise PlanewiseError(f"{path}: its dataset.json has an ignore label, which lies beside it: compare folders")

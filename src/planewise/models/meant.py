@@ -24,16 +24,14 @@ def either(names: list[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def did_you_mean(given: Path, names: Iterable[str], endings: tuple[str, ...]) -> str:
-    """Return what a user meant by ``given``, where there is no file, as text between that and what can be given.
-
-    It ends in "give".
+def did_you_mean(given: Path, names: Iterable[str], endings: tuple[str, ...], allowed: str) -> str:
+    """Return what a user meant by ``given``, where there is no file: ``did you mean MitoNet_v1? Or give a path``.
 
     ``names``: those of models, which a bare name may mean; ``endings``: of files of models, which are looked for in the
-    folder that was given.
+    folder that was given; ``allowed``: what can be given.
     """
     if not given.parent.is_dir():
-        return f"; there is no folder {given.parent}; give"
+        return f"there is no folder {given.parent}; give {allowed}"
     files = sorted(path for path in given.parent.iterdir() if path.suffix.lower() in endings)
     by_name = {path.name: path for path in files}
     of_stem = [path.name for path in files if path.stem.lower() == given.stem.lower()]
@@ -41,4 +39,4 @@ def did_you_mean(given: Path, names: Iterable[str], endings: tuple[str, ...]) ->
     if given.parent == Path():
         stem = given.stem if given.suffix.lower() in endings else str(given)
         near = [*near_names(stem, names), *near]
-    return f"; did you mean {either(near)}? Or give" if near else "; give"
+    return f"did you mean {either(near)}? Or give {allowed}" if near else f"give {allowed}"

@@ -248,11 +248,8 @@ def find_model_file(name: str | Path) -> Path:
     if of_name(str(name), "SAM2"):
         raise PlanewiseError(f"{name}: is a SAM2, and a MitoNet is needed; see planewise ild")
     known = sorted(config.stem for config in SHIPPED.glob("*.yaml"))
-    meant = did_you_mean(path, known, (*YAML, ARCHIVE))
-    raise PlanewiseError(
-        f"{name}: no such model config{meant} the path of a model's YAML or {ARCHIVE} archive, or one of the "
-        f"names {', '.join(known)}"
-    )
+    allowed = f"the path of a model's YAML or {ARCHIVE} archive, or one of the names {', '.join(known)}"
+    raise PlanewiseError(f"{name}: no such model config; {did_you_mean(path, known, (*YAML, ARCHIVE), allowed)}")
 
 
 def read_model_file(path: Path) -> ModelFile:

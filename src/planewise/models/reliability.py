@@ -1,7 +1,7 @@
 """The calibration of a model's scores on held-out patients, stored beside its class tokens.
 
 A logistic curve for each class, see ``platt``, whose prior matters, since few patients are held out. A curve of
-presence is kept only if it is better than the score itself on cases that it was not fitted to.
+presence is kept only if it is better than the score itself on patients that it was not fitted to.
 """
 
 import math
@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from planewise.models.platt import Platt, Prior, fit
 
 LEAST = 5  # slices with a class, and slices without it, that are needed to calibrate its presence
-LEAST_CASES = 3  # calibrated on one patient, scores became worse on others
+LEAST_PATIENTS = 3  # calibrated on one patient, scores became worse on others
 RAW = Platt(slope=1.0, offset=0.0)  # no curve: the score itself is the logit
 
 
 class Gain(BaseModel):
-    """How much lower the Brier score of curves is than that of the raw score, on cases that they were not fitted to.
+    """How much lower the Brier score of curves is than that of the raw score, on patients that they were not fitted to.
 
-    ``mean`` over the cases, and its standard error ``se``.
+    ``mean`` over the patients, and its standard error ``se``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,20 +57,20 @@ AS_PREDICTED = Prior(4.0, 4.0, -1.3, 3.0)  # of Dice, which is 2 IoU / (1 + IoU)
 
 
 def reliability_of(
-    scores: np.ndarray, ious: np.ndarray, there: np.ndarray, dices: np.ndarray, cases: np.ndarray
+    scores: np.ndarray, ious: np.ndarray, there: np.ndarray, dices: np.ndarray, patients: np.ndarray
 ) -> ClassReliability | None:
     """Return the calibration of a class's scores from held-out slices (n,); None if there are too few, or of too few
-    cases.
+    patients.
 
-    ``there``: whether the class is in them; ``dices``: those of its mask in slices where it is; ``cases``: the number
-    of the case that each belongs to. Slices of which the network gave no finite number do not count.
+    ``there``: whether the class is in them; ``dices``: those of its mask in slices where it is; ``patients``: the
+    number of the patient that each is of. Slices of which the network gave no finite number do not count.
     """
     finite = np.isfinite(scores) & np.isfinite(ious)
-    scores, ious, there, dices, cases = (values[finite] for values in (scores, ious, there, dices, cases))
+    scores, ious, there, dices, patients = (values[finite] for values in (scores, ious, there, dices, patients))
     with_class, without = int(there.sum()), int((~there).sum())
-    if min(with_class, without) < LEAST or len(np.unique(cases)) < LEAST_CASES:
+    if min(with_class, without) < LEAST or len(np.unique(patients)) < LEAST_PATIENTS:
         return None
-    gain = gain_of_curves(scores, there, cases)
+    gain = gain_of_curves(scores, there, patients)
     presence = presence_curve(scores, there) if gain.is_clear else RAW
     dice = fit(ious[there], dices[there], AS_PREDICTED)
     return ClassReliability(presence=presence, dice=dice, with_class=with_class, without=without, gain=gain)
@@ -81,16 +81,17 @@ def presence_curve(scores: np.ndarray, there: np.ndarray) -> Platt:
     return fit(scores, there.astype(np.float64), AS_TRAINED)
 
 
-def gain_of_curves(scores: np.ndarray, there: np.ndarray, cases: np.ndarray) -> Gain:
-    """Return the gain of curves of presence, by cross-validation over the ``cases`` (n,), of which it needs two.
+def gain_of_curves(scores: np.ndarray, there: np.ndarray, patients: np.ndarray) -> Gain:
+    """Return the gain of curves of presence, by cross-validation over the ``patients`` (n,), of which it needs two.
 
-    Each case is left out in turn, and a curve is fitted to the others. Its gain is the difference of two Brier scores
-    (Brier 1950, the mean squared difference of probability and truth) over the case's slices, that of the raw score
-    minus that of the curve. The slices of a case are alike, so cases are the unit of the mean and its standard error.
+    Each patient is left out in turn, and a curve is fitted to the others. Its gain is the difference of two Brier
+    scores (Brier 1950, the mean squared difference of probability and truth) over the patient's slices, that of the raw
+    score minus that of the curve. The slices and scans of a patient are alike, so patients are the unit of the mean and
+    its standard error.
     """
     gains = []
-    for case in np.unique(cases):
-        left_out = cases == case
+    for patient in np.unique(patients):
+        left_out = patients == patient
         curve = presence_curve(scores[~left_out], there[~left_out])
         raw, fitted = (brier(known, scores[left_out], there[left_out]) for known in (RAW, curve))
         gains.append(raw - fitted)

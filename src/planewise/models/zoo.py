@@ -139,11 +139,11 @@ def located(source: Path, kinds: tuple[Kind, ...] = ("SAM2",)) -> Path:
         raise PlanewiseError(f"{source}: is a MitoNet, but a SAM2 is needed; see planewise mito")
     namesake = of_name(source.name, "SAM2")
     known = [model.name for model in PUBLISHED if model.kind in kinds]
-    hint = f"; the published one is {namesake.name}, which is downloaded; give" if namesake else ""
-    raise PlanewiseError(
-        f"{source}: no such file{hint or did_you_mean(source, known, WEIGHTS)} the path of weights, a hub id, or one "
-        f"of the names {', '.join(known)}"
-    )
+    allowed = f"the path of weights, a hub id, or one of the names {', '.join(known)}"
+    meant = did_you_mean(source, known, WEIGHTS, allowed)
+    if namesake:
+        meant = f"the published one is {namesake.name}, which is downloaded; give {allowed}"
+    raise PlanewiseError(f"{source}: no such file; {meant}")
 
 
 def is_hub_id(source: Path) -> bool:

@@ -84,7 +84,7 @@ def varied_crop(draw: Callable[[], Drawn], size: int, variation: Variation, rng:
 
     image, labels, near = next_slice()
     scale = rng.uniform(*variation.scale_range)
-    bands = max(1, int(size / (min(image.shape) * scale) + 0.5))
+    bands = min(size, max(1, int(size / (min(image.shape) * scale) + 0.5)))  # of a pixel at least
     if bands == 1:
         angle = rng.uniform(-np.pi, np.pi) if rng.random() < PROBABILITY else 0.0
         pixels, ids = _view(image, labels, (size, size), scale, angle, variation.bend, rng, near=near)

@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 
-from planewise.data.preparation import as_written
+from planewise.data.changed_option import changed_option
 from planewise.errors import PlanewiseError
-from planewise.models.model_file import Trained
+from planewise.models.model_file import LittleData, Trained
 from planewise.progress import first_few, say
 from planewise.volumes.atomic import atomic_path
 
 SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options that a resumed training must keep
 LOCATED = ("base", "base_model")  # of its identity: paths, which are compared by the file or folder they lead to
 TYPED = {"base_model": "model_config", "class_name": "class"}  # how options of its identity are typed, if not by name
+LITTLE_DATA = "little_data"  # of its identity: the recipe for few annotations
 NAMED = 8  # cases that a model's file names
 
 
@@ -46,14 +47,17 @@ class Validation:
 def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) -> None:
     """Refuse to resume ``state``, the checkpoint at ``path``, if the loop's options ``now`` make it another training.
 
-    More iterations do not. Raises PlanewiseError naming all differences, old and new.
+    More iterations do not. What a checkpoint's recipe for little data lacks came later: it is as without. Raises
+    PlanewiseError naming all differences, old and new.
     """
     if "ends" not in state:
         raise PlanewiseError(f"{path}: was left by an older version of planewise; train again, without --resume")
     before = state["options"]
     old, new = ({name: options[name] for name in SAME} | options["identity"] for options in (before, now))
+    if LITTLE_DATA in old:
+        old[LITTLE_DATA] = LittleData().model_dump(mode="json") | old[LITTLE_DATA]
     wrong = [
-        f"{TYPED.get(name, name)} {as_written(old.get(name))} -> {as_written(value)}"
+        changed_option(TYPED.get(name, name), old.get(name), value)
         for name, value in new.items()
         if old.get(name) != value and not (name in LOCATED and _lead_to_one_place(old.get(name), value))
     ]

@@ -1,6 +1,5 @@
 """The processes of a training: one for each device of each node."""
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -12,16 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from planewise.errors import PlanewiseError, WorkFailed
-from planewise.processes import alone, in_thread
-from planewise.progress import say
+from planewise.locks import alone
+from planewise.processes import in_thread
 from planewise.training.loop_options import LoopOptions
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Result = TypeVar("Result")
-
-WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # what a file system without them says
 
 
 def fabric_of(options: LoopOptions) -> "Fabric":
@@ -70,11 +67,7 @@ def training_alone(folder: Path, name: str, option: str, num_nodes: int = 1) -> 
             try:
                 closing.enter_context(alone(lock, taken))
             except OSError as error:
-                if error.errno not in WITHOUT_LOCKS:
-                    reason = f"{folder}: cannot be written ({error.strerror}); give another folder"
-                    raise PlanewiseError(reason) from error
-                say(f"{folder}: its file system has no locks, so nothing keeps another training of {name} out of it")
-                lock.unlink(missing_ok=True)
+                raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error
             yield
     finally:
         with suppress(OSError):  # what is not empty stays

@@ -245,8 +245,8 @@ def read_case(
     volume = open_volume(case.image, case.channel)
     if any(volume.tilt):
         tell(f"{case.name}: {stack_note(volume)}")
-    range_, seen, profile = intensities.range_of(volume, case.image)
-    for doubt in intensities.doubts(profile, case.image):
+    range_, seen, doubts, profile = intensities.range_of(volume, case.image)
+    for doubt in doubts:
         tell(doubt)
     tell(f"{case.name}: {seen}")
     if case.truth is not None and is_painted(case.truth):

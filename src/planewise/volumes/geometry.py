@@ -87,7 +87,7 @@ def same_space(a: Volume, b: Volume) -> str:
     if PIXEL in (a.unit, b.unit):
         return ""
     differences = []
-    a, b = _with_stated_unit(a, b), _with_stated_unit(b, a)
+    a, b = with_stated_unit(a, b), with_stated_unit(b, a)
     b = b.in_unit(a.unit)
     spacings, origins = np.array([a.spacing, b.spacing]), np.array([a.origin, b.origin])
     several = np.array(a.shape) > 1
@@ -102,9 +102,9 @@ def same_space(a: Volume, b: Volume) -> str:
     return "; ".join(differences)
 
 
-def _with_stated_unit(volume: Volume, other: Volume) -> Volume:
+def with_stated_unit(volume: Volume, other: Volume) -> Volume:
     """Return ``volume``, if its unit is only assumed, in the one that ``other`` states, unless the assumed one fits."""
-    if not volume.unit_assumed_in or other.unit_assumed_in:
+    if not volume.unit_assumed_in or other.unit_assumed_in or other.unit == PIXEL:
         return volume
     assumed = replace(volume, unit_assumed_in="")
     fits = np.allclose(assumed.spacing_in(other.unit), other.spacing, rtol=SPACING_TOLERANCE, atol=0)

@@ -255,6 +255,27 @@ def test_a_sidecar_without_a_unit_gives_no_distances_in_mm(tmp_path, capsys):
         assert [row["truth_ml"] for row in csv.DictReader(file)] == ["2.000000"]
 
 
+@pytest.mark.parametrize(("of_image", "unit", "hausdorff"), [("mm", "mm", 6), (None, "voxel", 3)])
+def test_of_a_sidecar_without_a_unit_distances_are_in_voxels_unless_the_image_states_one(
+    tmp_path, capsys, of_image, unit, hausdorff
+):
+    moved = np.roll(IDS, 1, axis=1)
+    size = {"spacing": (5.0, 2.0, 2.0), "unit": "mm"} if of_image else {}
+    for case in ("c", "d"):
+        write_volume(tmp_path / "imagesTs" / f"{case}_0000.tiff", Volume((IDS > 0) * np.uint8(100), **size))
+        for folder, voxels in (("instancesTs", IDS), ("imagesTs_p", moved)):
+            write_volume(tmp_path / folder / f"{case}.tiff", Volume(voxels))
+            (tmp_path / folder / f"{case}.json").write_text('{"spacing": [5, 2, 2]}')
+    describe(tmp_path, {"background": 0, "mito": 1})
+    assert run(["compare", str(tmp_path), "--output", str(tmp_path / "report")]) == 0
+    with (tmp_path / "report" / "results.csv").open(newline="") as file:
+        written = {row["metric"]: row["value"] for row in csv.DictReader(file) if row["case"] == "c"}
+    assert float(written[f"hd95_{unit}"]) == hausdorff
+    assert len([metric for metric in written if metric.startswith("hd95_")]) == 1
+    warning = f"WARNING: {tmp_path}/instancesTs/c.json: gives a spacing without a unit: distances are in multiples of"
+    assert (warning in capsys.readouterr().err) == (of_image is None)
+
+
 @pytest.mark.parametrize("command", [("ild", "evaluate", "{}/segs", "{}/labelsTs"), ("compare", "{}")])
 def test_a_prediction_of_ids_is_not_one_of_classes(dataset, capsys, command):
     shutil.rmtree(dataset / "instancesTs")

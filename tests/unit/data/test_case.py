@@ -17,9 +17,7 @@ from planewise.data.case import (
     numbered_cases,
     one_file_each,
 )
-from planewise.data.input_images import cases_in
 from planewise.errors import PlanewiseError
-from planewise.volumes.files import open_volume
 
 
 def paths(*names):
@@ -88,58 +86,11 @@ def test_a_year_is_no_channel(tmp_path):
     assert case_name(Path("EM_2020_0000.tiff")) == "EM_2020"
 
 
-def test_a_lone_number_is_part_of_the_name_and_it_is_said(tmp_path, capsys):
-    write(tmp_path, ["cell.tif", "cell_1000.tif", "PAT_0007.tif"], (4, 6, 7))
-    assert list(cases_in(tmp_path)[0]) == ["PAT_0007", "cell", "cell_1000"]
-    said = capsys.readouterr().err
-    assert "cell_1000.tif: is case cell_1000: _1000 is taken for part of its name" in said
-    assert "PAT_0007.tif: is case PAT_0007" in said
-    assert list(cases_in(tmp_path / "cell_1000.tif")[0]) == ["cell_1000"]
-    assert channel_number(tmp_path / "cell_1000.tif") is None
-    assert list(cases_in(tmp_path, channel=7)[0]) == ["PAT", "cell", "cell_1000"]  # --channel says what 0007 is
-    assert list(cases_in(tmp_path / "PAT_0007.tif", channel=7)[0]) == ["PAT"]
-
-
-def test_dataset_json_names_the_channels(tmp_path, capsys):
-    folder = write(tmp_path / "imagesTs", ["a_0001.tif", "b_0002.tif", "b_0003.tif"], (4, 6, 7))
-    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "EM", "1": "ER"}}')
-    assert list(cases_in(folder)[0]) == ["a", "b_0002", "b_0003"]
-    assert list(cases_in(folder / "a_0001.tif")[0]) == ["a"]
-    assert list(cases_in(folder / "b_0002.tif")[0]) == ["b_0002"]
-    assert capsys.readouterr().err == ""  # a fact, no guess
-    assert channel_within(folder / "a_0001.tif", 1) is None
-    assert channel_within(folder / "b_0002.tif", 2) == 2
-
-
 def test_a_prediction_with_a_number_is_of_no_case_without(tmp_path):
     write(tmp_path / "labelsTs", ["cell_1000.tif"], (4, 6, 7))
     with pytest.raises(PlanewiseError, match=r"cell\.\*: is missing;"):
         file_of_case("cell", tmp_path / "labelsTs", "truth")
     assert file_of_case("cell_1000", tmp_path / "labelsTs", "truth").name == "cell_1000.tif"
-
-
-def test_a_channel_that_only_other_cases_show_is_refused_without_channel(tmp_path):
-    folder = write(tmp_path, ["a_0000.tif", "a_0001.tif", "b_0001.tif"], (4, 6, 7))
-    images, problems = cases_in(folder)
-    assert images == {}
-    assert "several files for one case, a" in problems[0].what
-    assert "seems to be of channel 1" in problems[1].what
-    assert "seems to be of channel 1" in cases_in(folder / "b_0001.tif")[1][0].what
-    assert cases_in(folder, channel=1) == ({case: folder / f"{case}_0001.tif" for case in "ab"}, [])
-
-
-def test_a_file_without_number_beside_one_of_the_channel_is_not_dropped(tmp_path):
-    images, (problem,) = cases_in(write(tmp_path, ["a.tif", "a_0001.tif"], (4, 6, 7)), channel=1)
-    assert images == {}
-    assert problem.what == "several files for one case, a: a.tif, a_0001.tif; keep one, or rename the others"
-
-
-def test_a_number_is_no_channel_where_the_image_has_that_channel_within(tmp_path):
-    path = tmp_path / "cell_0001.ome.tif"
-    tifffile.imwrite(path, np.zeros((4, 5, 6, 7), np.uint8), metadata={"axes": "CZYX"})
-    for channel in range(4):
-        assert cases_in(tmp_path, channel=channel) == ({"cell_0001": path}, [])
-        assert open_volume(path, channel_within(path, channel)).shape == (5, 6, 7)
 
 
 def test_only_0000_is_left_out_of_the_names_of_labels():

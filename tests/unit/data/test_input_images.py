@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import tifffile
 
+from planewise.data.case import channel_number, channel_within
 from planewise.data.input_images import cases_in, refuse_names_of_planes, refuse_results
 from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
 from planewise.data.preparation import MadeFrom
 from planewise.errors import PlanewiseError
+from planewise.volumes.files import open_volume
 
 SLICES = [f"slice_{z:04d}.tif" for z in range(5)]
 
@@ -60,6 +62,53 @@ def test_what_another_command_wrote_may_be_an_image(tmp_path):
     write_results(tmp_path, "ild prepare")
     images, _ = cases_in(tmp_path)
     assert refuse_results(tmp_path, images) == images
+
+
+def test_a_lone_number_is_part_of_the_name_and_it_is_said(tmp_path, capsys):
+    write(tmp_path, ["cell.tif", "cell_1000.tif", "PAT_0007.tif"], (4, 6, 7))
+    assert list(cases_in(tmp_path)[0]) == ["PAT_0007", "cell", "cell_1000"]
+    said = capsys.readouterr().err
+    assert "cell_1000.tif: is case cell_1000: _1000 is taken for part of its name" in said
+    assert "PAT_0007.tif: is case PAT_0007" in said
+    assert list(cases_in(tmp_path / "cell_1000.tif")[0]) == ["cell_1000"]
+    assert channel_number(tmp_path / "cell_1000.tif") is None
+    assert list(cases_in(tmp_path, channel=7)[0]) == ["PAT", "cell", "cell_1000"]  # --channel says what 0007 is
+    assert list(cases_in(tmp_path / "PAT_0007.tif", channel=7)[0]) == ["PAT"]
+
+
+def test_dataset_json_names_the_channels(tmp_path, capsys):
+    folder = write(tmp_path / "imagesTs", ["a_0001.tif", "b_0002.tif", "b_0003.tif"], (4, 6, 7))
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "EM", "1": "ER"}}')
+    assert list(cases_in(folder)[0]) == ["a", "b_0002", "b_0003"]
+    assert list(cases_in(folder / "a_0001.tif")[0]) == ["a"]
+    assert list(cases_in(folder / "b_0002.tif")[0]) == ["b_0002"]
+    assert capsys.readouterr().err == ""  # a fact, no guess
+    assert channel_within(folder / "a_0001.tif", 1) is None
+    assert channel_within(folder / "b_0002.tif", 2) == 2
+
+
+def test_a_channel_that_only_other_cases_show_is_refused_without_channel(tmp_path):
+    folder = write(tmp_path, ["a_0000.tif", "a_0001.tif", "b_0001.tif"], (4, 6, 7))
+    images, problems = cases_in(folder)
+    assert images == {}
+    assert "several files for one case, a" in problems[0].what
+    assert "seems to be of channel 1" in problems[1].what
+    assert "seems to be of channel 1" in cases_in(folder / "b_0001.tif")[1][0].what
+    assert cases_in(folder, channel=1) == ({case: folder / f"{case}_0001.tif" for case in "ab"}, [])
+
+
+def test_a_file_without_number_beside_one_of_the_channel_is_not_dropped(tmp_path):
+    images, (problem,) = cases_in(write(tmp_path, ["a.tif", "a_0001.tif"], (4, 6, 7)), channel=1)
+    assert images == {}
+    assert problem.what == "several files for one case, a: a.tif, a_0001.tif; keep one, or rename the others"
+
+
+def test_a_number_is_no_channel_where_the_image_has_that_channel_within(tmp_path):
+    path = tmp_path / "cell_0001.ome.tif"
+    tifffile.imwrite(path, np.zeros((4, 5, 6, 7), np.uint8), metadata={"axes": "CZYX"})
+    for channel in range(4):
+        assert cases_in(tmp_path, channel=channel) == ({"cell_0001": path}, [])
+        assert open_volume(path, channel_within(path, channel)).shape == (5, 6, 7)
 
 
 def test_one_image_beside_others_of_its_name_and_another_number_is_refused_as_its_folder_is(tmp_path):

@@ -45,8 +45,7 @@ ENCODINGS = {
 
 
 def seen(voxels, rule=None):
-    range_, _, _ = (rule or IntensityRule(trained())).range_of(Volume(voxels), PATH)
-    return range_.shares(voxels)
+    return (rule or IntensityRule(trained())).range_of(Volume(voxels), PATH).range.shares(voxels)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -60,7 +59,7 @@ def test_every_encoding_of_an_image_is_seen_alike(encoding):
 def test_a_full_range_is_divided_by_the_largest_value_of_the_type_and_by_nothing_else(dtype):
     top = np.iinfo(dtype).max
     voxels = EIGHT_BIT.astype(dtype) * (top // 255)
-    range_, _, _ = IntensityRule(trained()).range_of(Volume(voxels), PATH)
+    range_ = IntensityRule(trained()).range_of(Volume(voxels), PATH).range
     assert range_ == IntensityRange(0.0, float(top), clipped=False)
     published = voxels.astype(np.float32) * np.float32(1 / (top * 0.12765)) - np.float32(0.57571 / 0.12765)
     assert np.array_equal(normalise(voxels, range_, 0.57571, 0.12765), published)
@@ -79,7 +78,7 @@ def test_inverted_contrast_is_refused_and_turned_round_when_told():
 
 
 def test_a_range_that_is_given_is_used_and_nothing_is_judged():
-    range_, note, _ = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), PATH)
+    range_, note, *_ = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), PATH)
     assert range_ == IntensityRange(50.0, 150.0, clipped=True)
     assert "--intensity" in note
     shares = range_.shares(np.array([0, 50, 100, 150, 255], np.uint8))
@@ -168,7 +167,7 @@ def test_an_inverted_contrast_that_is_not_certain_is_only_a_warning():
 def test_an_inversion_that_contradicts_the_contrast_is_a_warning():
     profile = measure_intensities(Volume(membranes()), PATH)
     assert list(IntensityRule(DARK).doubts(profile, PATH)) == []
-    (doubt,) = IntensityRule(DARK, invert=True).doubts(profile, PATH)
+    (doubt,) = IntensityRule(DARK, invert=True).range_of(Volume(membranes()), PATH).doubts
     assert doubt.startswith("WARNING: cell.tiff: its contrast is that of the training data (thin lines dark, broad ")
     assert "leave --invert out" in doubt
 

@@ -46,7 +46,7 @@ def test_two_files_for_a_case_are_refused_for_that_case_alone(tmp_path, corner):
 def test_cases_that_end_in_a_number_pair_by_it(tmp_path, corner):
     names = [f"PAT_{number:04d}.tiff" for number in range(1, 4)]
     truths = label_files(tmp_path / "labelsTs", names, corner)
-    both, one = label_files(tmp_path / "both", names, corner), label_files(tmp_path / "one", ["other.tiff"], corner)
+    both, one = label_files(tmp_path / "both", names, corner), label_files(tmp_path / "one", names[2:], corner)
     assert [pair.case for pair in pair_files(both, truths)] == ["PAT_0001", "PAT_0002", "PAT_0003"]
     assert {pair.case for pair in pair_files(one, truths, [both, one]) if pair.truth} == {name[:8] for name in names}
     (both / "PAT_0002.tiff").unlink()
@@ -63,14 +63,15 @@ def test_a_truth_in_slices(tmp_path, corner):
 
 
 def test_a_number_that_no_channel_has_is_no_other_case(tmp_path, corner):
-    truths = label_files(tmp_path / "truth", ["cell.tif"], corner)
-    predictions = label_files(tmp_path / "pred", ["cell_1000.tif"], corner)
-    (missing, other) = pair_files(predictions, truths)
+    truths = label_files(tmp_path / "truth", ["a.tif", "cell.tif"], corner)
+    predictions = label_files(tmp_path / "pred", ["a.tif", "cell_1000.tif"], corner)
+    (_, missing, other) = pair_files(predictions, truths)
     assert (missing.case, missing.prediction) == ("cell", None)
     assert (other.case, other.problem) == ("cell_1000", f"no truth {truths / 'cell_1000'}.*")
     label_files(predictions, ["cell.tif"], corner)
     label_files(truths, ["cell_1000.tif"], corner)
     assert [(pair.case, pair.prediction.name) for pair in pair_files(predictions, truths)] == [
+        ("a", "a.tif"),
         ("cell", "cell.tif"),
         ("cell_1000", "cell_1000.tif"),
     ]

@@ -17,7 +17,7 @@ from planewise.inference.executor import ThisProcess, WorkerDied, executor, name
 from planewise.inference.planes import SharedPredictor, SliceOptions
 from planewise.inference.processes import Processes
 from planewise.inference.worker import Loading, Worker, take_gpu, threads_of_each
-from planewise.volumes.machine import cores_of_each, machine_cores
+from planewise.volumes.machine import CORES, cores_of_each, machine_cores
 
 AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 1)
 
@@ -111,18 +111,19 @@ def test_work_that_kills_its_workers_is_given_up_and_no_other(capsys):
 
 
 @pytest.fixture
-def scheduler():
-    """Start a scheduler in this process, with workers in threads."""
+def scheduler(monkeypatch):
+    """Start a scheduler in this process, on a machine with 8 cores, with workers in threads."""
     from distributed import LocalCluster
 
+    monkeypatch.setenv(CORES, "8")
     with ExitStack() as running:
 
-        def begin(count):
+        def begin(count, threads=1):
             return running.enter_context(
                 LocalCluster(
                     n_workers=count,
                     processes=False,
-                    threads_per_worker=1,
+                    threads_per_worker=threads,
                     dashboard_address="127.0.0.1:0",
                     silence_logs=50,
                 )
@@ -142,6 +143,11 @@ def test_the_workers_of_a_scheduler(scheduler):
         with pytest.raises(PlanewiseError, match="a cannot be read"):
             workers.wait([workers.submit_loaded(fail, "a")], 0)
         check_slices_are_shared(workers, PlanewiseError)
+
+
+def test_the_workers_of_a_scheduler_share_the_cores_of_their_machine(scheduler):
+    with Cluster(Adder, "cpu", scheduler(1, threads=3).scheduler_address, 0) as workers:
+        assert [workers.result(workers.submit(machine_cores)) for _ in range(3)] == [2, 2, 2]
 
 
 def test_no_workers_are_mentioned_once_and_not_waited_for_for_ever(scheduler, capsys):

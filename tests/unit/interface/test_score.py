@@ -10,6 +10,8 @@ import pytest
 import planewise as pw
 from chest_boxes import chest_boxes
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 from planewise.interface.calls import as_arguments
 from planewise.progress import ON_TERMINAL
@@ -148,13 +150,36 @@ def test_a_folder_and_a_volume_are_not_compared(quiet, balls, tmp_path):
         pw.score(tmp_path, balls)
 
 
-def test_a_folder_of_no_case_and_the_truth_itself_are_refused(quiet, balls, tmp_path):
+def test_a_folder_that_cannot_be_compared_is_left_out_as_by_the_command(quiet, balls, tmp_path, caplog):
     folder = dataset(tmp_path / "D", balls, {"m": balls})
     truth, fits, other = (folder / name for name in ("instancesTs", "imagesTs_m", "other"))
     pw.write_labels(other / "b.tiff", pw.Volume(balls, SPACING_NM, "nm"))
-    for refused, words in ((other, "no prediction has the name of a truth"), (truth, "is the truth itself")):
+    for unfit, words in ((other, "no prediction has the name of a truth"), (truth, "is the truth itself")):
+        caplog.clear()
+        assert set(pw.compare({"n": unfit, "m": fits}, truth).to_frame()["method"]) == {"m"}
+        assert [f"{unfit}: {words}" in record.message for record in caplog.records].count(True) == 1
         with pytest.raises(PlanewiseError, match=words):
-            pw.compare({"m": fits, "n": refused}, truth)
+            pw.score(unfit, truth)
+    with pytest.raises(PlanewiseError, match=r"has the name of a truth.*; .* is the truth itself"):
+        pw.compare({"m": other, "n": truth}, truth)
+
+
+def test_a_prediction_without_a_truth_is_named(quiet, balls, tmp_path, caplog):
+    folder = dataset(tmp_path / "D", balls, {"m": balls})
+    pw.write_labels(folder / "imagesTs_m" / "b.tiff", pw.Volume(balls, SPACING_NM, "nm"))
+    assert list(pw.score(folder / "imagesTs_m", folder / "instancesTs").to_frame()["case"]) == ["case"]
+    assert any("b.tiff: no truth" in record.message for record in caplog.records)
+
+
+def test_a_truth_that_was_predicted_is_refused(quiet, balls, tmp_path):
+    truth = dataset(tmp_path / "D", balls, {"m": balls}) / "instancesTs" / "case.tiff"
+    record = CaseRecord({}, {truth.name: fingerprint(truth)})
+    manifest = Manifest(MadeFrom({"command": "mito predict"}, {}), "model.pth", {"case": record})
+    write_manifest(truth.parent / MANIFEST, manifest)
+    for refused in (truth, truth.parent):
+        given = balls if refused is truth else tmp_path / "D" / "imagesTs_m"
+        with pytest.raises(PlanewiseError, match=r"is given as the truth, and planewise mito predict wrote case.tiff"):
+            pw.score(given, refused)
 
 
 def test_objects_are_measured_as_the_command_does(balls, tmp_path, monkeypatch):

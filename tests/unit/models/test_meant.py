@@ -9,26 +9,28 @@ NAMES = ["MitoNet_v1", "MitoNet_v1_mini", "sam2_hiera_tiny"]
 
 
 def meant(given):
-    return did_you_mean(Path(given), NAMES, (".yaml", ".pth"))
+    return did_you_mean(Path(given), NAMES, (".yaml", ".pth"), "a path")
 
 
 def test_a_name_that_is_nearly_one_means_that(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert meant("MitoNet_v2") == "; did you mean MitoNet_v1? Or give"
-    assert meant("mitonet-v1.yaml") == "; did you mean MitoNet_v1 or MitoNet_v1_mini? Or give"
-    assert meant("sam2_heira_tiny") == "; did you mean sam2_hiera_tiny? Or give"
-    assert meant("xyzzy") == "; give"
+    assert meant("MitoNet_v2") == "did you mean MitoNet_v1? Or give a path"
+    assert meant("mitonet-v1.yaml") == "did you mean MitoNet_v1 or MitoNet_v1_mini? Or give a path"
+    assert meant("sam2_heira_tiny") == "did you mean sam2_hiera_tiny? Or give a path"
+    assert meant("xyzzy") == "give a path"
     Path("MitoNet_v3.yaml").touch()
-    assert meant("MitoNet_v2") == "; did you mean MitoNet_v1 or MitoNet_v3.yaml? Or give"
+    assert meant("MitoNet_v2") == "did you mean MitoNet_v1 or MitoNet_v3.yaml? Or give a path"
 
 
 def test_a_path_with_a_typing_error_means_a_file_of_its_folder(tmp_path):
     for name in ("Cells.yaml", "Cells.txt", "Nuclei.pth", "planewise.json"):
         (tmp_path / name).touch()
-    assert meant(tmp_path / "Cels.yaml") == f"; did you mean {tmp_path / 'Cells.yaml'}? Or give"
-    assert meant(tmp_path / "nuclei.yaml") == f"; did you mean {tmp_path / 'Nuclei.pth'}? Or give"  # another ending
-    assert meant(tmp_path / "MitoNet_v2") == "; give"  # a name is a name only by itself
-    assert meant(tmp_path / "none" / "Cells.yaml") == f"; there is no folder {tmp_path / 'none'}; give"
+    assert meant(tmp_path / "Cels.yaml") == f"did you mean {tmp_path / 'Cells.yaml'}? Or give a path"
+    assert (
+        meant(tmp_path / "nuclei.yaml") == f"did you mean {tmp_path / 'Nuclei.pth'}? Or give a path"
+    )  # another ending
+    assert meant(tmp_path / "MitoNet_v2") == "give a path"  # a name is a name only by itself
+    assert meant(tmp_path / "none" / "Cells.yaml") == f"there is no folder {tmp_path / 'none'}; give a path"
 
 
 @pytest.mark.parametrize(

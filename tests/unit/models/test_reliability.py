@@ -68,7 +68,7 @@ def test_a_score_that_says_the_opposite_says_nothing():
     assert fitted.share(5) == pytest.approx(0.5, abs=1e-6)
 
 
-def test_too_few_slices_or_cases_say_nothing():
+def test_too_few_slices_or_patients_say_nothing():
     there = np.arange(20) < LEAST - 1
     zeros, cases = np.zeros(20), np.arange(20) % 4
     assert reliability_of(zeros, zeros, there, zeros, cases) is None
@@ -83,7 +83,7 @@ def test_too_few_slices_or_cases_say_nothing():
     assert ClassReliability.model_validate(known.model_dump()) == known
 
 
-def test_a_case_without_a_finite_number_is_none():
+def test_a_patient_without_a_finite_number_is_none():
     there = np.arange(30) % 2 == 0
     scores = np.where(np.arange(30) < 20, 0.0, math.nan)
     assert reliability_of(scores, np.zeros(30), there, np.zeros(30), np.arange(30) // 10) is None
@@ -159,7 +159,7 @@ def test_slices_in_which_the_network_gave_no_number_do_not_count(bad, where):
     numbers = {"scores": np.zeros(13), "ious": np.zeros(13)}
     numbers[where][10:] = bad
     dices = np.where(np.arange(13) < 10, 0.5 + 1.3 / 45, 0.0) * there
-    known = reliability_of(**numbers, there=there, dices=dices, cases=np.arange(13) % 3)
+    known = reliability_of(**numbers, there=there, dices=dices, patients=np.arange(13) % 3)
     assert (known.with_class, known.without) == (5, 5)
     assert (known.presence.slope, known.presence.offset) == pytest.approx((1, 0), abs=1e-9)
     assert (known.dice.slope, known.dice.offset) == pytest.approx((4, 0), abs=1e-9)

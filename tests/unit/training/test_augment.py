@@ -40,6 +40,15 @@ def test_outside_the_slice_is_nothing():
     assert pixels.sum() == image.sum()
 
 
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1), (2, 300)])
+def test_slices_a_pixel_thick_have_views(shape):
+    image, labels = np.ones(shape, np.float32), np.ones(shape, np.int32)
+    for seed in range(5):
+        variation = Variation((0.1, 0.6), bend=2.0, near_objects=0.5)
+        pixels, ids = varied_crop(lambda: (image, labels), 64, variation, np.random.default_rng(seed))
+        assert pixels.shape == ids.shape == (64, 64)
+
+
 def test_centre_crop():
     image, labels = coded(13, 15)
     _, ids = centre_crop(image, labels, 5)

@@ -261,12 +261,12 @@ def test_resuming_another_training_is_refused(tmp_path, make_task):
     other = replace(options, iterations=2, seed=4, learning_rate=0.1, batch_size=2, identity={"patch_size": 64})
     with pytest.raises(PlanewiseError, match=r"last\.ckpt: belongs to a training with other options") as refused:
         train(make_task(), other, tmp_path, resume=True)
-    for words in ("batch_size 4 -> 2", "learning_rate 0.003 -> 0.1", "seed 3 -> 4", "patch_size 32 -> 64",
+    for words in ("batch_size: 4 -> 2", "learning_rate: 0.003 -> 0.1", "seed: 3 -> 4", "patch_size: 32 -> 64",
                   "fewer epochs 2 -> 1"):  # fmt: skip
         assert words in str(refused.value)
     assert is_finished(tmp_path / LAST, vars(options))
     assert not is_finished(tmp_path / LAST, vars(replace(options, iterations=5)))
-    with pytest.raises(PlanewiseError, match=r"seed 3 -> 4\)"):
+    with pytest.raises(PlanewiseError, match=r"seed: 3 -> 4\)"):
         is_finished(tmp_path / LAST, vars(replace(options, seed=4)))
 
 

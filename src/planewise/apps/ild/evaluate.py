@@ -13,7 +13,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.class_evaluation import evaluate_presence
 from planewise.evaluation.classes import class_names, without_classes
 from planewise.evaluation.comparison import compare
-from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
+from planewise.evaluation.pairs import Pair, pair_files, with_labels
 from planewise.evaluation.presence import presence_file
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.evaluation.result import Benchmark, Comparison
@@ -87,8 +87,6 @@ def evaluate_ild(options: IldEvaluate) -> int:
 def _pairs(options: IldEvaluate, predictions: list[Path], labels: LabelDefinition) -> dict[Path, list[Pair]]:
     """Return the cases of each folder beside their truth; with --predicted_only, those that are predicted."""
     pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
-    for path, paired in pairs.items():
-        refuse_nothing_paired(path, paired, options.truth)
     pairs = {path: with_labels(paired, labels, instances=False) for path, paired in pairs.items()}
     return _predicted(pairs) if options.predicted_only else pairs
 

@@ -6,19 +6,23 @@ from typing import Any
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepared_folder import npz_folder
 from planewise.apps.ild.starting_weights import base_and_licence
-from planewise.models.reliability import LEAST_CASES
+from planewise.data.patients import patients_of
+from planewise.data.split import PATIENTS_FILE
+from planewise.errors import PlanewiseError
+from planewise.models.reliability import LEAST_PATIENTS
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_clips import ClipSegmenter
 from planewise.models.sam2_files import Sam2Weights, save_hub_folder, save_published
 from planewise.models.sam2_optimiser import published_optimizer
-from planewise.progress import counted, say
+from planewise.progress import counted, first_few, say, warn
 from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask
 from planewise.training.checkpoint import load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST
 from planewise.training.metrics_file import METRICS
 from planewise.training.optimiser import moments_by_name
-from planewise.training.trust import reliability_on, seen_in
+from planewise.training.reliability import reliability_on
+from planewise.training.seen_data import seen_in
 
 MODEL = "medsam_model_"  # prefix of the published file names, before best.pth and latest.pth
 LOGS = "training"  # folder of checkpoints and curves, beside the models
@@ -72,18 +76,33 @@ def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: flo
         say("Scans unlike the training cannot be recognised: too few patients were prepared with lungs for that")
     if weights.tokens is None:
         return
-    if len(held_out) < LEAST_CASES:
-        say(f"Scores are not calibrated: {counted(len(held_out), 'case')} held out for it, {LEAST_CASES} are needed")
+    patients = _patients_of(held_out, work)
+    if (count := len(set(patients.values()))) < LEAST_PATIENTS:
+        say(f"Scores are not calibrated: {counted(count, 'patient')} held out for it, {LEAST_PATIENTS} are needed")
         return
-    weights.reliability = reliability_on(segmenter, held_out, margin)
+    weights.reliability = reliability_on(segmenter, patients, margin)
     unknown = [name for value, name in weights.tokens.names.items() if value not in weights.reliability]
     if unknown:
-        too_few = "too few slices of the held-out cases show it, or too few do not, or too few cases could be compared"
+        too_few = (
+            "too few slices of the held-out patients show it, or too few do not, or too few patients could be compared"
+        )
         say(f"Scores of {', '.join(unknown)} are not calibrated: {too_few}")
     for value, known in weights.reliability.items():
         if known.gain is not None and not known.gain.is_clear:
             say(
-                f"Presence of {weights.tokens.names[value]} has no curve, the raw score is used: each held-out case "
+                f"Presence of {weights.tokens.names[value]} has no curve, the raw score is used: each held-out patient "
                 "was left out in turn, and the raw score's Brier score minus that of a curve fitted to the others is "
                 f"{known.gain.mean:.4f}; a curve is kept if this is more than its standard error, {known.gain.se:.4f}"
             )
+
+
+def _patients_of(prepared: list[Path], work: Path) -> dict[Path, str]:
+    """Return the patient of each prepared case: as it was prepared, else by the names."""
+    listed = work / PATIENTS_FILE
+    names = [path.stem for path in prepared]
+    try:
+        patients = patients_of(names, file=listed if listed.is_file() else None)
+    except PlanewiseError:
+        warn(f"Neither {listed} nor the names tell whose scans the held-out {first_few(names)} are: each is a patient")
+        patients = {name: name for name in names}
+    return {path: patients[path.stem] for path in prepared}

@@ -173,10 +173,10 @@ class VolumeToPredict:
         PlanewiseError if their range is not clear, or contrast is inverted.
         """
         rule = IntensityRule(model.trained_intensities(), options.intensity, options.invert)
-        range_, seen, profile = rule.range_of(self.volume, self.path, options.memory_bytes())
+        range_, seen, doubts, profile = rule.range_of(self.volume, self.path, options.memory_bytes())
         if doubt := profile.like_labels(self.path):
             tell(doubt)
-        for doubt in rule.doubts(profile, self.path):
+        for doubt in doubts:
             tell(doubt)
         if question := rule.unchecked(profile):
             seen = f"{seen}; its contrast could not be checked"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.train_options import MitoTrain
 from planewise.correction.corrected import (
     MADE_FROM,
@@ -120,21 +119,6 @@ def _write_dataset(options: MitoTrain, volumes: dict[str, Path], manifests: dict
         (temporary / "dataset.json").write_text(json.dumps(about, indent=1), "utf-8")
         sources = {name: str(path.resolve()) for name, path in volumes.items()}
         (temporary / MADE_FROM).write_text(json.dumps({"corrections of": sources, "margin": options.margin}), "utf-8")
-
-
-def predict_again(options: MitoTrain, model: Path, output: Path, replace: bool) -> MitoPredict:
-    """Return the options to predict the corrected cases with ``model``; ``replace``: predictions of another model."""
-    return MitoPredict(
-        trained_model=model,
-        input=options.dataset_path / "imagesTr",
-        output=output,
-        axes=options.test_axes,
-        device=options.device,
-        devices=options.devices,
-        intensity=options.intensity,
-        invert=options.invert,
-        overwrite=replace,
-    )
 
 
 def write_next_worklist(result: Path, predictions: Path, path: Path, model: Path, renewed: bool) -> None:

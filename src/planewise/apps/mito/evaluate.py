@@ -14,7 +14,7 @@ from planewise.data.panoptic import CLASSES, panoptic_classes
 from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import compare
-from planewise.evaluation.pairs import Pair, pair_files, refuse_nothing_paired, with_labels
+from planewise.evaluation.pairs import Pair, pair_files, with_labels
 from planewise.evaluation.result import Result, made_from
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say, warn
@@ -28,7 +28,6 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     Raises PlanewiseError, before any work, for paths, a class or an output folder that cannot be used.
     """
     pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
-    refuse_nothing_paired(options.predictions, pairs, options.truth)
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
     if not ending_of(options.truth):

@@ -26,7 +26,7 @@ from planewise.inference.out_of_core.job import (
 )
 from planewise.inference.out_of_core.segment import counts_of, dropped_of, segment, sizes_of, votes_of
 from planewise.inference.planes import SliceOptions
-from planewise.processes import alone
+from planewise.locks import alone
 from planewise.progress import progress, say, warn
 from planewise.volumes.atomic import DiskFull, atomic_path, write_again
 from planewise.volumes.files import open_volume, read_voxels, write_volume

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from planewise.apps.mito.corrections import SCORE, predict_again, write_next_worklist
+from planewise.apps.mito.corrections import SCORE, write_next_worklist
 from planewise.apps.mito.export import export_trained, pixel_sides
 from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.predict import predict_cases
@@ -139,28 +140,40 @@ def _go_on_from(corrections: Path, plan: TrainingPlan, best: Path, problems: lis
     kept, weights = (files.yaml, files.weights) if gained else (model_before, locate_weights(plan.model, model_before))
     made = read_manifest(files.predictions / MANIFEST)  # in another round perhaps by the other of the two models
     other = made is not None and made.model != str(weights.resolve())
-    again = predict_again(options, kept, files.predictions, replace=options.overwrite or other)
-    predict_cases([(case.name, case.image) for case in plan.dataset.train], again, problems, renewed=True)
+    _predict(plan, "imagesTr", kept, files.predictions, problems, replace=options.overwrite or other)
     write_next_worklist(corrections, files.predictions, files.worklist, kept, renewed=gained)
 
 
 def _test(plan: TrainingPlan, folder: Path, problems: list[Problem]) -> None:
     """Predict the test cases into ``folder``, and evaluate them."""
+    _predict(plan, "imagesTs", plan.files.yaml, folder, problems)
+    evaluate_test_cases(plan.dataset, plan.target, folder, plan.files.training, problems)
+
+
+def _predict(
+    plan: TrainingPlan,
+    images: Literal["imagesTr", "imagesTs"],
+    model: Path,
+    output: Path,
+    problems: list[Problem],
+    replace: bool = False,
+) -> None:
+    """Predict the cases of a folder of the dataset with ``model``; ``replace``: predictions of another model."""
     options = plan.options
     predict = MitoPredict(
-        trained_model=plan.files.yaml,
-        input=options.dataset_path / "imagesTs",
-        output=folder,
+        trained_model=model,
+        input=options.dataset_path / images,
+        output=output,
         axes=options.test_axes,
         device=options.device,
         devices=options.devices,
         channel=options.channel,
         intensity=options.intensity,
         invert=options.invert,
+        overwrite=replace,
     )
-    images = [(case.name, case.image) for case in plan.dataset.test]
-    predict_cases(images, predict, problems, renewed=True)
-    evaluate_test_cases(plan.dataset, plan.target, folder, plan.files.training, problems)
+    cases = plan.dataset.train if images == "imagesTr" else plan.dataset.test
+    predict_cases([(case.name, case.image) for case in cases], predict, problems, renewed=True)
 
 
 def _with_object_sizes(plan: TrainingPlan) -> ModelFile:

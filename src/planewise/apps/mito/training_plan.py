@@ -22,7 +22,7 @@ from planewise.errors import DatasetError, PlanewiseError
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.progress import progress, say, warn
 from planewise.report.tables import print_problems
-from planewise.training.checkpoint import is_finished, load_checkpoint
+from planewise.training.checkpoint import LITTLE_DATA, is_finished, load_checkpoint
 from planewise.training.loop import LAST
 from planewise.training.loop_options import LoopOptions
 
@@ -169,7 +169,7 @@ def _loop_options(
         identity=options.model_dump(
             mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
         )
-        | ({} if recipe is None else {"little_data": recipe.model_dump(mode="json")})
+        | ({} if recipe is None else {LITTLE_DATA: recipe.model_dump(mode="json")})
         | ({} if options.backbone is None else {"base": _place_of(options.backbone)})
         | ({"classes": str(target)} if isinstance(target, PanopticClasses) else {}),
         averaging=None if recipe is None else recipe.weight_averaging,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from planewise.data.changed_option import changed_option
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions
@@ -142,19 +143,11 @@ def begin_work(work: Path, identity: dict[str, Any]) -> None:
             )
         if other:
             raise PlanewiseError(
-                f"{work}: holds the unfinished work of a run with {_difference(other[0], before, given)}; finish it "
-                "as it was begun, or start again with --overwrite"
+                f"{work}: holds the unfinished work of a run with other options "
+                f"({'; '.join(changed_option(name, before.get(name), given[name]) for name in other)}); finish it as "
+                "it was begun, or start again with --overwrite"
             )
     write_json(file, given | {VERSION: version("planewise")})
-
-
-def _difference(name: str, before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Return how the value of ``name`` differs in two runs' identities; of tables, their first value that does."""
-    old, new = before.get(name), now.get(name)
-    if isinstance(old, dict) and isinstance(new, dict):
-        within = next(key for key in [*new, *old] if old.get(key) != new.get(key))
-        return _difference(within, old, new)
-    return f"{name} {old}, not {new}"
 
 
 def identity_of(job: Job) -> dict[str, Any]:

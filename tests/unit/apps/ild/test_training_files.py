@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from planewise.apps.ild import training_files
@@ -6,14 +8,16 @@ from planewise.models.sam2 import ClassTokens
 from planewise.models.sam2_files import Sam2Weights
 
 
-@pytest.mark.parametrize(("cases", "calibrated"), [(2, False), (3, True)])
-def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
-    tmp_path, monkeypatch, capsys, cases, calibrated
+@pytest.mark.parametrize(("patients", "calibrated"), [("AB", False), ("ABC", True), ("ABA", False)])
+def test_scores_are_calibrated_by_three_patients_held_out_and_what_is_not_is_said(
+    tmp_path, monkeypatch, capsys, patients, calibrated
 ):
     folder = tmp_path / "npz_valid" / "CT_ILD"
     folder.mkdir(parents=True)
-    for number in range(cases):
-        (folder / f"{number}.npz").touch()
+    listed = {f"scan{number}": patient for number, patient in enumerate(patients)}
+    for name in listed:
+        (folder / f"{name}.npz").touch()
+    (tmp_path / "patients.json").write_text(json.dumps(listed))
     worse = Gain(mean=-0.0012, se=0.002)
     known = {1: ClassReliability(presence=RAW, dice=RAW, with_class=5, without=5, gain=worse)}
     monkeypatch.setattr(training_files, "seen_in", lambda *_: None)
@@ -26,8 +30,16 @@ def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
     assert weights.reliability == (known if calibrated else {})
     assert "unlike the training cannot be recognised" in printed
     assert ("Scores of b are not calibrated" in printed) == calibrated
-    assert ("Scores are not calibrated: 2 cases held out" in printed) != calibrated
+    assert ("Scores are not calibrated: 2 patients held out" in printed) != calibrated
     assert ("Presence of a has no curve, the raw score is used" in printed) == calibrated
     assert ("fitted to the others is -0.0012; a curve" in printed) == calibrated
     assert ("more than its standard error, 0.0020" in printed) == calibrated
     assert "Presence of b" not in printed
+
+
+def test_where_nothing_tells_whose_scans_are_held_out_each_is_a_patient(tmp_path, capsys):
+    scans = [tmp_path / name for name in ("P1_x.npz", "P1_y.npz", "P2.npz")]
+    assert training_files._patients_of(scans, tmp_path) == {path: path.stem for path in scans}
+    assert "nor the names tell whose scans the held-out P1_x, P1_y, P2 are" in capsys.readouterr().err
+    scans = [tmp_path / name for name in ("P1_scan1.npz", "P1_scan2.npz", "P2.npz")]
+    assert training_files._patients_of(scans, tmp_path) == dict(zip(scans, ("P1", "P1", "P2")))

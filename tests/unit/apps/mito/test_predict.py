@@ -163,7 +163,7 @@ def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch)
         predict(tmp_path / name, tmp_path / "out", LITTLE, network=Dies())
     assert [Path(left).suffix for left in names(tmp_path / "out")] == [".unfinished"]
     with pytest.raises(
-        PlanewiseError, match=r"case\.\S+\.unfinished: holds the unfinished work of a run with vote 2, not 1"
+        PlanewiseError, match=r"case\.\S+\.unfinished: holds .* work of a run with other options \(vote: 2 -> 1\)"
     ):
         predict(tmp_path / name, tmp_path / "out", LITTLE, pixel_vote_thr=1)
     predicted = []
