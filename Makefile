@@ -16,8 +16,10 @@ demo: install
 	$(BIN)/planewise demo mito demo
 
 # Two workers with one thread each, since their threads would wait for each other. After 25 failures the rest would say
-# the same; the last lines say of each what it was and why it failed.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --maxfail 25 --tb short -r fE
+# the same; the last lines say of each what it was and why it failed. Bytecode is kept, whatever the shell says: the
+# workers, and the processes that tests start, would compile hundreds of modules anew each.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist worksteal --maxfail 25 \
+	--tb short -r fE
 
 test: install
 	$(PYTEST) -m "not slow"

@@ -48,6 +48,7 @@ def em(tmp_path_factory):
     return folder, truth
 
 
+@pytest.mark.slow
 def test_one_volume_from_plan_to_finding(em, tmp_path, capsys):
     folder, truth = em
     plan = tmp_path / "plan"

@@ -95,6 +95,7 @@ def test_the_lines_as_printed_twice(in_folder, capsys):
         assert {line.split(",")[0] for line in file} == {"case", tested}
 
 
+@pytest.mark.slow
 def test_labels_of_another_folder_are_prepared_and_their_window_goes_with_the_slices(in_folder, capsys):
     Path("second_reader").mkdir()
     for path in sorted(Path("labelsTr").iterdir()):
@@ -167,6 +168,7 @@ def test_train_sh_on_a_nnunet_dataset_tests_on_its_test_images(tmp_path, weights
         assert {line.split(",")[0] for line in file} == {"case", "CT_phantomtest", "CT_phantomhealthy"}
 
 
+@pytest.mark.slow
 def test_mito_twice(tmp_path, capsys):
     write_phantom_dataset(tmp_path / "D", 0, (32, 64, 72), (24, 40, 56), 1, bodies=8)
     small = "--from_scratch --batch_size 2 --patch_size 64 --num_workers 0 --device cpu --train_planes xy"

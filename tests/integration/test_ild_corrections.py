@@ -151,6 +151,7 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     assert pixels == sorted(pixels, reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("score", "gained"), [(0.2, True), (0.9, False)])
 def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, capsys, score, gained):
     """Where nothing was gained it is the one before; a training that was stopped after its end says the same."""

@@ -166,6 +166,7 @@ def test_lungs_that_are_not_given_are_found(tmp_path, capsys):
     }
 
 
+@pytest.mark.slow
 def test_labels_in_a_store_give_the_same_numbers(cohort, tmp_path):
     assert measure(cohort, tmp_path / "files") == 0
     for case in STORED:

@@ -88,6 +88,7 @@ def test_a_trained_model_keeps_the_memory_of_its_base(job):
     assert written["options"]["propagation"] == "memory"
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_clips_predicts_both_ways_and_says_so(job, capsys):
     words = [
         "--from_scratch", "--image_size", str(SIDE), "--epochs", "1", "--batch_size", "8", "--num_workers", "0",
@@ -122,6 +123,7 @@ def test_a_model_trained_on_clips_predicts_both_ways_and_says_so(job, capsys):
     assert run([*again, "--train_clips", "3"]) == 0
 
 
+@pytest.mark.slow
 def test_a_base_without_memory_gets_one_and_one_with_memory_keeps_what_is_not_trained(job, capsys):
     prepare = ["ild", "prepare", str(job / "data"), str(job / "work"), "--min_voxels", "0", "--min_pixels", "0"]
     assert run([*prepare, "--num_workers", "0"]) == 0
@@ -140,6 +142,7 @@ def test_a_base_without_memory_gets_one_and_one_with_memory_keeps_what_is_not_tr
     assert all(torch.equal(value, rest[1][key]) for key, value in rest[0].items())
 
 
+@pytest.mark.slow
 def test_a_training_from_before_there_were_clips_is_resumed(job):
     prepare = ["ild", "prepare", str(job / "data"), str(job / "work"), "--min_voxels", "0", "--min_pixels", "0"]
     assert run([*prepare, "--num_workers", "0"]) == 0

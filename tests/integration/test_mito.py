@@ -430,6 +430,7 @@ def test_test_voxels_in_the_training_data_are_said_before_training(tmp_path, cap
     assert printed.index(lines[0]) < printed.index("Training FinetunedMitoNet")
 
 
+@pytest.mark.slow
 def test_fine_tuning_a_published_file_and_reusing_its_slices(trained, tmp_path):
     dataset = trained / "Dataset001_Phantom"
     code = run(["mito", "train", str(dataset), str(tmp_path), "--model_config", str(trained / "models" / "M.yaml"),
@@ -466,6 +467,7 @@ def test_a_killed_training_is_resumed_to_the_same_result(tmp_path):
     assert all(torch.equal(value, straight[name]) for name, value in resumed.items())
 
 
+@pytest.mark.slow
 def test_real_data(real_data, tmp_path):
     dataset = tmp_path / "Dataset001_HippocampusMito"
     shutil.copytree(real_data / dataset.name, dataset, copy_function=shutil.copyfile)

@@ -177,6 +177,7 @@ def test_what_was_corrected_is_not_predicted_over(result, capsys):
     assert (result / "phantom_train1.tiff").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_results_of_different_models_are_refused_until_one_is_chosen(result, capsys):
     other = result.parent / "other"
     (other / "weights").mkdir(parents=True)

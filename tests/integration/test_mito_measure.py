@@ -240,6 +240,7 @@ def test_what_cannot_be_used_is_refused_before_any_work(cohort, words, printed, 
     assert not (cohort / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_case_without_a_unit_that_is_in_no_condition_changes_no_unit_of_the_comparison(cohort):
     write_case(cohort, "other", 9, (1.0, 1.0, 1.0), "pixel")
     out = cohort / "out"

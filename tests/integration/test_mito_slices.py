@@ -70,6 +70,7 @@ def test_changed_labels_are_cut_again(dataset, capsys):
     assert 77 in {value for mask in masks for value in tifffile.imread(mask).ravel().tolist()}
 
 
+@pytest.mark.slow
 def test_published_slices_without_a_record_are_used_as_they_are_and_never_replaced(dataset, capsys):
     assert train(dataset, "A", "--train_planes", "xy") == 0
     base = dataset.with_name("D_2d")
@@ -87,6 +88,7 @@ def test_published_slices_without_a_record_are_used_as_they_are_and_never_replac
     assert content(base) == before
 
 
+@pytest.mark.slow
 def test_a_training_is_resumed_on_its_slices_and_no_others(dataset, capsys):
     more = ["--train_planes", "xz", "--checkpoint_interval", "1"]
     assert train(dataset, "X", "--train_planes", "xy") == 0

@@ -123,6 +123,7 @@ def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset
 BUSY = "(() => { let now = Date.now(); Date.now = () => (now += 1000); })()"  # a second goes by between any two looks
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 def test_a_browser_that_is_busy_shows_all_layers(dataset):
     """The client then writes its state into the URL at every change of a layer, also while the state is being read."""
@@ -214,6 +215,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_window_of_napari(dataset):
     """On a screen in memory, since napari draws with OpenGL, which Qt has nowhere else without one."""
     pytest.importorskip("napari", reason="napari is not installed: pip install planewise[napari]")

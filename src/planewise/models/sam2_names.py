@@ -1,6 +1,7 @@
 """The names of SAM2's tensors: Meta's, and those of transformers' ``Sam2Model`` and ``Sam2VideoModel``."""
 
 import re
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,7 @@ _SHARED = "prompt_encoder.shared_embedding.positional_embedding"
 _SHARED_COPY = "shared_image_embedding.positional_embedding"
 
 
+@cache  # 50 expressions would be tried on each of up to 900 names, several times for a file
 def transformers_name(meta: str) -> str:
     """Return transformers' name of a tensor from Meta's."""
     for pattern, replacement in _TO_TRANSFORMERS:
@@ -83,6 +85,7 @@ def transformers_name(meta: str) -> str:
     return meta
 
 
+@cache
 def meta_name(name: str) -> str:
     """Return Meta's name of a tensor from transformers': the inverse of ``transformers_name``."""
     for pattern, replacement in _TO_META:

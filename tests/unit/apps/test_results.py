@@ -263,35 +263,35 @@ def test_damaged_labels_are_a_row_of_classes(dataset, capsys, which, named):
 
 
 @pytest.mark.parametrize(
-    ("command", "folder", "name"),
+    ("command", "folder", "names"),
     [
-        (mito, "imagesTs_m/evaluation", "evaluation_results.csv"),
-        (mito, "imagesTs_m/evaluation", "evaluation_results_summary.txt"),
-        (ild, "segs/evaluation", "class_results.csv"),
-        (ild, "segs/evaluation", "dsc_a.png"),
-        (compare, "report", "results.json"),
-        (compare, "report", "report.html"),
+        (mito, "imagesTs_m/evaluation", ["evaluation_results_summary.txt", "evaluation_results.csv"]),
+        (ild, "segs/evaluation", ["dsc_a.png", "class_results.csv"]),
+        (compare, "report", ["report.html", "results.json"]),
     ],
 )
-def test_a_file_of_the_user_is_kept_and_results_of_ours_are_replaced(dataset, capsys, command, folder, name):
-    path = dataset / folder / name
-    path.parent.mkdir()
-    path.write_text("my own notes")
-    assert command(dataset) == 2
-    assert re.search(rf"{name}: already exists, and no {SCORES} .* move it away", capsys.readouterr().err)
-    assert path.read_text() == "my own notes"
-    assert list(path.parent.iterdir()) == [path]
-    path.unlink()
+def test_files_of_the_user_are_kept_and_results_of_ours_are_replaced(dataset, capsys, command, folder, names):
+    paths = [dataset / folder / name for name in names]
+    paths[0].parent.mkdir()
+    for path in paths:
+        path.write_text("my own notes")
+        assert command(dataset) == 2
+        assert re.search(rf"{path.name}: already exists, and no {SCORES} .* move it away", capsys.readouterr().err)
+        assert path.read_text() == "my own notes"
+        assert list(path.parent.iterdir()) == [path]
+        path.unlink()
     assert command(dataset) == 0
-    made = path.read_bytes()
+    made = [path.read_bytes() for path in paths]
     capsys.readouterr()
     assert command(dataset) == 0
     assert "done already" in capsys.readouterr().err
-    assert path.read_bytes() == made
-    path.write_text("my own notes")
-    assert command(dataset) == 2
-    assert f"{name}: was changed after it was made, and is kept" in capsys.readouterr().err
-    assert path.read_text() == "my own notes"
+    assert [path.read_bytes() for path in paths] == made
+    for path, ours in zip(paths, made):
+        path.write_text("my own notes")
+        assert command(dataset) == 2
+        assert f"{path.name}: was changed after it was made, and is kept" in capsys.readouterr().err
+        assert path.read_text() == "my own notes"
+        path.write_bytes(ours)
 
 
 @pytest.mark.parametrize("command", [mito, ild, compare])

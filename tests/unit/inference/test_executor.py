@@ -79,6 +79,7 @@ def test_here_what_needs_nothing_loaded_is_done_in_threads_beside_the_rest():
         assert finished[0] is not caller
 
 
+@pytest.mark.slow
 def test_processes():
     with executor(Adder, "cpu", devices=2) as workers:
         assert isinstance(workers, Processes)

@@ -198,6 +198,7 @@ def package(tmp_path_factory):
     return folder / "Mine v1.2.zip", model
 
 
+@pytest.mark.slow
 def test_bioimageio_runs_the_package_on_a_test_image(package):
     """Its own library reads the description, runs the weights on the image, at other sizes too, and compares."""
     with library():
@@ -209,6 +210,7 @@ def test_bioimageio_runs_the_package_on_a_test_image(package):
     assert [line for line in CARD if line not in card.splitlines()] == []
 
 
+@pytest.mark.slow
 def test_the_library_predicts_what_the_model_does_on_another_image(package):
     path, model = package
     image = np.random.default_rng(0).integers(0, 255, (1, 1, 144, 160), np.uint8)
@@ -226,6 +228,7 @@ def test_the_library_predicts_what_the_model_does_on_another_image(package):
     np.testing.assert_allclose(arrays["offsets"], expected["offsets"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_package_that_gives_something_else_is_not_kept(model, tmp_path, monkeypatch, capsys):
     def others(network, path):
         with torch.no_grad():

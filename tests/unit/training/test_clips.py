@@ -365,6 +365,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "ended_in", "kept"), [(signal.SIGTERM, 3, 3), (signal.SIGKILL, 4, 2)])
 def test_a_training_that_is_ended_goes_on_as_if_it_had_not_been(trained, tmp_path, how, ended_in, kept):
     task = stoppable(trained)

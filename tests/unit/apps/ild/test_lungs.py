@@ -156,6 +156,7 @@ def test_the_command_names_what_it_cannot_do_and_does_the_others(tmp_path, capsy
     assert np.array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_real_lungs(real_data):
     from planewise.volumes.files import open_volume
 
