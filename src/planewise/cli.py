@@ -19,7 +19,7 @@ from planewise.commands import COMMANDS, Command
 EXIT_FAILED = 1
 EXIT_REFUSED = 2  # options or a dataset that cannot be used: nothing was done
 EXIT_INTERRUPTED = 130
-KEPT = "What was finished is kept; the same command continues, a training that was saved with --resume."
+KEPT = "What was finished is kept, and the same command continues; a training continues with --resume."
 # What a disk or a system can say at any time: no mistake of the program, unlike other errors
 SYSTEM = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENAMETOOLONG, errno.ENOLCK, errno.ENOMEM,
           errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE}  # fmt: skip

@@ -41,9 +41,10 @@ class LabelSigns(NamedTuple):
             return ""
         if not 0 < self.pieces <= MOST_PIECES * self.values:
             return ""
+        pieces = f"{self.pieces / self.values:.2g}"
         return (
             f"its values are whole numbers, {self.equal / self.pixels:.0%} of neighbours are equal, and a value occurs "
-            f"in {self.pieces / self.values:.2g} solid pieces of a slice"
+            f"in {pieces} solid piece{'s' * (pieces != '1')} of a slice"
         )
 
 

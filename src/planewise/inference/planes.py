@@ -16,6 +16,7 @@ from planewise.inference.executor import Executor
 from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.weights import inference_network, outputs_of
+from planewise.progress import WARNING
 from planewise.volumes.formats.sidecar import UNIT_RULE
 from planewise.volumes.geometry import pixel_sides_nm, sharp_planes
 from planewise.volumes.slices import AXIS, PLANES, Plane, in_batches, pad_to_factor, shrink
@@ -25,6 +26,7 @@ from planewise.volumes.volume import Volume
 
 BATCHES_AHEAD = 2  # read or predicted in advance
 UNLIKE_PIXELS = 1.5  # ratio of pixel sizes, to those of the training, from which on a message is printed
+LEAST_SHOWN_IN_MM = 0.01  # shorter sides of voxels are shown in nm
 WRONG_UNIT = 100.0  # ratio beyond which no microscope explains it
 
 
@@ -182,7 +184,8 @@ def choose_planes(
         return there, f"planes {', '.join(there)}" + (f" ({', '.join(left)}: one voxel wide)" if left else "") + tilted
     sharp = sharp_planes(volume.spacing, volume.shape)
     planes = tuple(plane for plane in sharp if plane in (trained or PLANES)) or sharp
-    shown = "nm" if volume.unit == "mm" else volume.unit  # as NIfTI states it, whatever was imaged
+    # NIfTI states mm, whatever was imaged
+    shown = "nm" if volume.unit == "mm" and min(volume.spacing) < LEAST_SHOWN_IN_MM else volume.unit
     size = " x ".join(f"{side:.6g}" for side in volume.spacing_in(shown))
     unit = "without a unit" if volume.unit == PIXEL else shown
     stated = volume.unit != PIXEL or len(set(volume.spacing)) > 1
@@ -195,6 +198,8 @@ def pixel_note(
     volume: Volume, planes: tuple[Plane, ...], trained_nm: tuple[float, float] | None, scale: int = 1
 ) -> str:
     """Return a message if pixels differ in size from those that a model was trained on; "" if similar, or unknown.
+
+    It is a warning if they differ so much that the unit must be wrong.
 
     ``trained_nm``: the smallest and the largest side in the training; ``scale``: the factor by which slices are shrunk.
     """
@@ -215,7 +220,8 @@ def pixel_note(
         )
     if (ratio := max(larger, smaller)) > WRONG_UNIT:
         how = "larger" if larger > smaller else "smaller"
-        return f"{sides}: objects look {ratio:,.0f} times {how} than in the training: is the unit wrong? {UNIT_RULE}"
+        looks = f"objects look {ratio:,.0f} times {how} than in the training"
+        return f"{WARNING}{sides}: {looks}: is the unit wrong? {UNIT_RULE}"
     looks, size = (
         (f"{larger:.3g} times larger", larger) if larger > smaller else (f"{smaller:.3g} times smaller", 1 / smaller)
     )

@@ -25,7 +25,8 @@ from planewise.report.tables import say_notes
 from planewise.volumes.arrays import as_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import as_labels
+from planewise.volumes.labels import as_labels, open_labels
+from planewise.volumes.volume import Volume
 
 Classes = Mapping[int, str]
 
@@ -145,20 +146,16 @@ def _of_volumes(
     ignore_geometry: bool,
 ) -> Comparison:
     """Return the scores of volumes of one case."""
-    case, path = name_of(truth, "truth"), Path("truth")
-    stored = as_labels(as_volume(truth, name="truth"), path)
+    case = name_of(truth, "truth")
+    path, stored = _labels(truth, "truth")
     named, stated = dict(classes or {}), LabelDefinition()
     if isinstance(truth, str | os.PathLike):
-        path = Path(truth)
         refuse_predicted(path)
         named, stated = _classes(path, classes, [path])
         if stated.ignore is not None and not named and ignore is None:
             raise PlanewiseError(f"{path}: its dataset.json has an ignore label, which lies beside it: compare folders")
         ignore = stated.ignore if ignore is None else ignore
-    volumes = {}
-    for name, labels in methods.items():
-        there = Path(labels) if isinstance(labels, str | os.PathLike) else Path(name)
-        volumes[name] = there, as_labels(as_volume(labels, name=name), there)
+    volumes = {name: _labels(labels, name) for name, labels in methods.items()}
     if not ignore_geometry:
         stored = filled_around(stored, path, volumes.values())
     kept = Kept()
@@ -173,3 +170,10 @@ def _of_volumes(
     benchmark = Benchmark("", {name: [] for name in methods}, {}, named)
     results = comparison.score_volumes(benchmark, case, pairs, tolerance)
     return Comparison([benchmark], tolerance, results, [])
+
+
+def _labels(given: Any, name: str) -> tuple[Path, Volume]:
+    """Return a label volume, and its path, or ``name`` if it has none."""
+    if isinstance(given, str | os.PathLike):
+        return Path(given), open_labels(given)
+    return Path(name), as_labels(as_volume(given, name=name), Path(name))

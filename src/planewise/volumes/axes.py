@@ -59,10 +59,10 @@ class _ThreeAxes(ReadWhenIndexed):
 
 
 class SeveralChannels(PlanewiseError):
-    """An image of several channels, none of which was chosen; ``what``: the message without what to do."""
+    """An image of ``count`` channels, none of which was chosen; ``what``: the file and its shape, as text."""
 
-    def __init__(self, message: str, what: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, what: str, count: int) -> None:
+        super().__init__(f"{what}; --channel K, 0 to {count - 1}, chooses one")
         self.what = what
 
 
@@ -89,10 +89,7 @@ def as_zyx(path: Path, array: Any, axes: str, channel: int | None) -> LazyArray:
         raise PlanewiseError(f"{path}: has {described}; a volume has axes z, y, x, and maybe channels{times}")
     count = shape[several[0]] if several else 1
     if channel is None and count > 1:
-        raise SeveralChannels(
-            f"{path}: has {count} channels ({described}); --channel K, 0 to {count - 1}, chooses one",
-            f"{path}: has {count} channels ({described})",
-        )
+        raise SeveralChannels(f"{path}: has {count} channels ({described})", count)
     if channel is not None and not 0 <= channel < count:
         channels = "1 channel, which is 0" if count == 1 else f"{count} channels, 0 to {count - 1}"
         raise PlanewiseError(f"{path}: has {channels}; --channel {channel} is not one of them")

@@ -15,6 +15,7 @@ from planewise.inference.planes import (
 )
 from planewise.models.folding import fold_batch_norms
 from planewise.models.panoptic_deeplab import build
+from planewise.progress import WARNING
 from planewise.volumes.slices import PLANES, as_stack
 from planewise.volumes.volume import Volume
 
@@ -80,6 +81,7 @@ def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
 def test_spacing_that_a_file_states_in_mm_is_said_in_nm():
     volume = Volume(np.zeros((4, 4, 4), np.uint8), (8e-6,) * 3, "mm")
     assert "(spacing 8 x 8 x 8 nm; " in choose_planes(volume, None, None)[1]
+    assert "(spacing 2 x 1 x 1 mm; " in choose_planes(replace(volume, spacing=(2.0, 1.0, 1.0)), None, None)[1]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_spacing_that_a_file_states_in_mm_is_said_in_nm():
         ((20.0, 20.0, 2.5), "nm", (5.0, 5.0), 2, "5 to 40 nm at --downsampling 2, those of the training 5 nm: objects "
          "look stretched by up to 8"),
         ((5.0, 5.0, 5.0), "um", (5.0, 5.0), 1, "objects look 1,000 times smaller than in the training: is the unit "
-         "wrong? The unit of a sidecar is its "),
+         "wrong? The unit is that of a sidecar (its "),
         ((40.0, 7.0, 5.0), "nm", (5.0, 5.0), 1, ""),  # 1.4 times
         ((40.0, 40.0, 5.0), "nm", (5.0, 40.0), 1, ""),
     ],
@@ -111,3 +113,4 @@ def test_pixels_unlike_those_of_the_training_are_said(spacing, unit, trained, sc
     note = pixel_note(volume, ("xy",), trained, scale)
     assert printed in note
     assert bool(note) == bool(printed)
+    assert note.startswith(WARNING) == ("is the unit wrong?" in note)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import tifffile
 
 import planewise as pw
 from chest_boxes import chest_boxes
@@ -256,3 +257,9 @@ def test_a_truth_with_a_value_that_dataset_json_does_not_name_is_not_scored(quie
     result = pw.score(folder / "imagesTs_m" / "other.tiff", folder / "labelsTs" / "other.tiff", ignore=255)
     assert result["dsc"] == 1
     assert pw.score(predicted, marked, classes={1: "mito"}, ignore=255)["dsc"] == 1
+
+
+def test_colours_are_no_labels_and_no_option_is_named_that_score_lacks(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 32, 32, 3), np.uint8), photometric="rgb")
+    with pytest.raises(PlanewiseError, match="not a colour: save the labels themselves"):
+        pw.score(np.ones((4, 32, 32), np.uint8), tmp_path / "a.tif")

@@ -144,6 +144,12 @@ class VolumeToPredict:
             trained = model.object_sizes.voxels_of(each)
             size = "" if each is None else f" ({least * each:.2g} um^3)"
             whole = model.object_sizes.whole
+            if least < 1:
+                yield (
+                    "no object is left out for its size: the smaller objects of the model's training data have less "
+                    "than a voxel here; see --min_size"
+                )
+                return
             yield (
                 f"{WARNING if whole and least > trained else ''}objects under {least:,} voxels{size} are left out; "
                 "the smaller objects of the model's training data "

@@ -45,7 +45,10 @@ def predict_mito(options: MitoPredict) -> int:
     if ending_of(options.output) in ome_zarr.FORMAT.endings:
         return predict_store(options)
     if options.workers or options.scheduler:
-        raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
+        raise PlanewiseError(
+            "--workers and --scheduler share out one large volume, and need an --output that ends in .ome.zarr; a "
+            "folder of volumes is shared out among GPUs by --devices"
+        )
     cases, problems = cases_in(options.input, options.channel, options.sequence)
     if not cases and not problems:
         raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")

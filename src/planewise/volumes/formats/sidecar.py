@@ -14,7 +14,10 @@ from planewise.volumes.units import PIXEL, convert, read_spacing, refuse_unknown
 from planewise.volumes.volume import Spacing, Volume
 
 USUAL_UNIT = "nm"  # of spacings whose unit nothing states
-UNIT_RULE = f'The unit of a sidecar is its "spacing_unit", else that of dataset.json, else {USUAL_UNIT}'
+UNIT_RULE = (
+    'The unit is that of a sidecar (its "spacing_unit", else that of dataset.json, else '
+    f"{USUAL_UNIT}), else that in the file's header"
+)
 UNIT_KEYS = ("spacing_unit", "unit")  # of a sidecar
 _NUMBERED = re.compile(r"(.+)_(\d{4})", re.DOTALL)
 

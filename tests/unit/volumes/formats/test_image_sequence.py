@@ -106,7 +106,7 @@ def test_slices_that_differ_are_named(tmp_path):
     with pytest.raises(PlanewiseError, match=r"s1\.tif: holds 2 slices"):
         open_volume(tmp_path / "em")
     (tmp_path / "em" / "s1.tif").write_text("not a TIFF")
-    with pytest.raises(PlanewiseError, match=r"s1\.tif: cannot be read"):
+    with pytest.raises(PlanewiseError, match=r"s1\.tif: begins as no TIFF does"):
         open_volume(tmp_path / "em")
 
 
