@@ -3,7 +3,8 @@
 A manifest only helps here: one that cannot be read is a warning, and nothing is taken for a result by it.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from planewise.correction.journal import corrections_folder, review_note
@@ -43,6 +44,20 @@ def unreviewed_prediction(volume: Path) -> Manifest | None:
     """Return the manifest that says planewise predicted ``volume``, if nobody corrected or confirmed it since."""
     reviewed = any(review_note(place) for place in (volume, real_path(volume)))
     return None if reviewed else prediction_manifest(volume)
+
+
+def notes_on_predicted(truths: Iterable[Path]) -> list[str]:
+    """Return a note on the ``truths`` of a training that planewise predicted and nobody reviewed, for each model."""
+    found = defaultdict(list)
+    for path in truths:
+        if (manifest := unreviewed_prediction(path)) is not None:
+            found[path.parent, manifest.command, manifest.model].append(path.name)
+    return [
+        f"{folder}: {first_few(names)}: predicted by planewise {command} with {model}, according to the manifest, and "
+        "nobody corrected or confirmed it: a model trained on it learns its mistakes. planewise correct does so; go on "
+        "if pseudo-labels are meant"
+        for (folder, command, model), names in found.items()
+    ]
 
 
 def is_of_another_case(result: Path, case: str) -> bool:
