@@ -24,7 +24,7 @@ def manifest_naming(volume: Path) -> Manifest | None:
     A sidecar beside it does not count: it may have been added. Results that planewise correct changed, and those begun
     but not finished, are named too. None if there is no such manifest.
     """
-    for place in dict.fromkeys((volume, real_path(volume))):
+    for place in _places(volume):
         for name in (f"{stem_of(place)}.{MANIFEST}", MANIFEST, SCORES):
             manifest = _read(place.with_name(name))
             records = [] if manifest is None else manifest.cases.values()
@@ -42,7 +42,7 @@ def prediction_manifest(volume: Path) -> Manifest | None:
 
 def unreviewed_prediction(volume: Path) -> Manifest | None:
     """Return the manifest that says planewise predicted ``volume``, if nobody corrected or confirmed it since."""
-    reviewed = any(review_note(place) for place in (volume, real_path(volume)))
+    reviewed = any(review_note(place) for place in _places(volume))
     return None if reviewed else prediction_manifest(volume)
 
 
@@ -86,6 +86,12 @@ def _commands_of_results(folder: Path) -> list[str]:
     within = [] if named else [_read(path) for path in _manifests_within(folder)]
     commands = sorted({manifest.command for manifest in [*named, *within] if manifest is not None})
     return [] if commands and read_folder(folder).series else commands
+
+
+def _places(volume: Path) -> list[Path]:
+    """Return where a volume lies: its path and, if it is a link itself, the path of what it links to."""
+    target = real_path(volume)
+    return [volume] if target == real_path(volume.parent) / volume.name else [volume, target]
 
 
 def _manifests_within(folder: Path) -> Iterator[Path]:

@@ -101,12 +101,17 @@ def test_a_link_to_a_result_and_one_with_a_sidecar_are_results(tmp_path):
 
 
 @pytest.mark.parametrize("manifest", [MANIFEST, f"a.{MANIFEST}"])
-def test_a_manifest_that_cannot_be_read_is_a_warning_and_makes_nothing_a_result(tmp_path, capsys, manifest):
+def test_a_manifest_that_cannot_be_read_is_a_warning_and_makes_nothing_a_result(
+    tmp_path, capsys, monkeypatch, manifest
+):
     write(tmp_path, ["a.tif", "b.tif"])
     (tmp_path / manifest).write_text("{}")
     assert list(images_to_segment(tmp_path)[0]) == ["a", "b"]
     warning = f"WARNING: {tmp_path / manifest}: is not a manifest of planewise ('cases'), so nothing is taken for a"
     assert capsys.readouterr().err.count(warning) == 1
+    monkeypatch.chdir(tmp_path)
+    assert list(images_to_segment(Path())[0]) == ["a", "b"]
+    assert capsys.readouterr().err.count("WARNING") == 1
 
 
 def test_what_another_command_wrote_may_be_an_image(tmp_path):
