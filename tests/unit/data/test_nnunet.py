@@ -173,6 +173,24 @@ def test_a_missing_folder_is_refused(tmp_path):
         open_dataset(tmp_path / "nowhere")
 
 
+def test_a_series_with_results_in_its_folder_is_an_image_and_a_folder_of_results_is_none(tmp_path, capsys):
+    (tmp_path / "dataset.json").write_text(json.dumps({**META, "channel_names": {"0": "CT"}, "file_ending": ".dcm"}))
+    write_dicom(tmp_path / "imagesTr" / "a_0000", np.zeros((4, 5, 6), np.int16))
+    truth = Volume(np.zeros((4, 5, 6), np.uint8), (5, 2.5, 2.5), "mm")
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz", truth)
+    for folder in ("a_0000", "out"):
+        write_volume(result := tmp_path / "imagesTr" / folder / "a.nii.gz", truth)
+        record = CaseRecord({"a": "1 a"}, {"a.nii.gz": fingerprint(result)})
+        write_manifest(
+            result.with_name(MANIFEST), Manifest(MadeFrom({"command": "ild predict"}, {}), "M.pth", {"a": record})
+        )
+    dataset = open_dataset(tmp_path)
+    assert ([case.name for case in dataset.train], dataset.problems) == (["a"], [])
+    said = capsys.readouterr().err
+    assert said.count("is passed over: it holds only results") == 1
+    assert f"{tmp_path}/imagesTr/out: is passed over: it holds only results of planewise ild predict\n" in said
+
+
 def test_images_are_folders_with_one_dicom_series_each(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({**META, "channel_names": {"0": "CT"}, "file_ending": ".dcm"}))
     voxels = np.zeros((4, 5, 6), np.int16)
