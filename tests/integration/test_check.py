@@ -9,8 +9,12 @@ import tifffile
 from scipy import ndimage
 
 from dicom import write_dicom
+from planewise.apps.mito.train_options import MitoTrain
+from planewise.apps.mito.training_plan import plan_training
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
 from planewise.data.phantom import em_phantom, write_chest_dataset, write_phantom_dataset
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.volumes.files import open_volume, write_volume
 from untrained import write_untrained
 
@@ -243,3 +247,28 @@ def test_a_ct_that_is_not_in_hu_is_said(tmp_path):
     code, (found,) = check(path, tmp_path=tmp_path)
     assert code == 0
     assert any(note.startswith(f"{path.name}: if it is a CT, its values, 0 to ") for note in found["notes"])
+
+
+def test_a_truth_that_is_a_prediction_nobody_reviewed_is_warned_of(em, model, tmp_path, capsys):
+    """By check and by the training; one that was confirmed is a truth."""
+    folder = tmp_path / "Dataset004_Predicted"
+    shutil.copytree(em, folder)
+    truths = folder / "instancesTr"
+    names = ("phantom_train1.tiff", "phantom_train2.tiff")
+    records = {name[:-5]: CaseRecord({"/images": "1"}, {name: fingerprint(truths / name)}) for name in names}
+    write_manifest(truths / MANIFEST, Manifest(MadeFrom({"command": "mito predict"}, {}), "/models/M.pth", records))
+
+    def warned(which):
+        what = "predicted by planewise mito predict with /models/M.pth, according to the manifest, and nobody corrected"
+        return f"WARNING: {truths}: {which}: {what} or confirmed it"
+
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert (code, found["problems"]) == (0, [])
+    assert [note for note in found["notes"] if note.startswith(warned(", ".join(names)))]
+    plan_training(MitoTrain(dataset_path=folder, model_dir=tmp_path / "m", base_model=str(model), device="cpu"))
+    assert warned(", ".join(names)) in capsys.readouterr().err
+    table = tmp_path / "actions.csv"
+    table.write_text("case,action,arguments,item\nphantom_train1,confirm,1,\n")
+    assert run(["correct", str(truths), "--actions", str(table)]) == 0
+    _, (found,) = check(folder, tmp_path=tmp_path)
+    assert [note for note in found["notes"] if note.startswith(warned(names[1]))]

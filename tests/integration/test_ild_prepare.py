@@ -15,9 +15,9 @@ import pytest
 from planewise.apps.ild import prepare
 from planewise.apps.ild.prepared_folder import record_of_slices
 from planewise.cli import run
-from planewise.data.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, read_manifest, write_manifest
 from planewise.data.phantom import write_chest_dataset
-from planewise.data.preparation import MadeFrom
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.volumes.files import open_volume, write_volume
 
 TRAIN = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "8", "--num_workers", "0",
@@ -126,6 +126,14 @@ def test_names_that_do_not_settle_it_are_refused_and_the_options_settle_it(phant
     assert "prepared already" in capsys.readouterr().err
     assert prepare_ild(data, work, "--patient_pattern", r"^(P\d+)") == 0  # other names, and the same split
     assert "prepared already" in capsys.readouterr().err
+
+
+def test_a_truth_that_is_a_prediction_nobody_reviewed_is_warned_of(data, tmp_path, capsys):
+    truths = data / "labelsTr"
+    record = CaseRecord({"/scans/P0": "1"}, {"P0.nii.gz": fingerprint(truths / "P0.nii.gz")})
+    write_manifest(truths / MANIFEST, Manifest(MadeFrom({"command": "ild predict"}, {}), "m.pth", {"P0": record}))
+    assert prepare_ild(data, tmp_path / "work", *split_file(tmp_path, train=5)) == 2  # before any work
+    assert f"WARNING: {truths}: P0.nii.gz: predicted by planewise ild predict with m.pth" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("parts", [{"train": 5}, {"train": []}, {"train": None}, {"train": ["P0"], "test": ["P0"]}])

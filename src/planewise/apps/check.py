@@ -13,6 +13,7 @@ from planewise.data.input_images import cases_in
 from planewise.data.leaks import shared_voxels
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
 from planewise.data.nnunet_check import missing_sidecars, nnunet_problems
+from planewise.data.own_results import notes_on_predicted
 from planewise.data.patients import patients_of
 from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
@@ -106,6 +107,8 @@ def _check_dataset(path: Path, options: Check) -> Checked:
         images = [case.image for case in checked.cases if case.image is not None]
         checked.problems += [Problem(str(image.path), why) for image in images if (why := _not_in_hu(image))]
     checked.notes += [f"{WARNING}{note}" for case in checked.cases for note in case.notes]
+    truths = [case.truth for case in dataset.train if case.truth]
+    checked.notes += [f"{WARNING}{note}" for note in notes_on_predicted(truths)]
     with progress("reading predictions", len(predictions_beside(path)), unit="methods") as advance:
         doubts = doubts_of_predictions(path, dataset.labels, options.ignore_geometry, lambda name: advance(1, name))
     checked.notes += [f"{WARNING}{doubt}" for doubt in doubts]

@@ -1,11 +1,14 @@
 """The images in a command's input, by case: what is read of a path, what is passed over, and what is not clear."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from planewise.data.case import CaseName, case_name, group_by_case, is_volume, one_file_each, one_of, plane_of
 from planewise.data.image_sequences import SequenceChoice, slices_of, stack_name
-from planewise.data.manifest import MANIFEST, holds_results, manifest_of
+from planewise.data.manifest import MANIFEST, Manifest
+from planewise.data.own_results import prediction_manifest, without_results
 from planewise.errors import PlanewiseError, Problem
+from planewise.options import real_path
 from planewise.progress import first_few, say, say_once
 from planewise.volumes.channel_numbers import channels_named
 from planewise.volumes.files import volumes_in
@@ -17,13 +20,13 @@ LIKE_SLICES = (*SLICES, ".jpg", ".jpeg", ".bmp")  # endings of files that people
 
 
 def cases_in(
-    path: Path, channel: int | None = None, sequence: SequenceChoice = "no"
+    path: Path, channel: int | None = None, sequence: SequenceChoice = "no", without: Collection[Path] = ()
 ) -> tuple[dict[str, Path], list[Problem]]:
     """Return the images in a command's input, by case, and a problem for each one without a clear name.
 
     ``path``: a volume, or a folder of volumes. With ``sequence`` "auto" or "yes" a folder of 2D images is one volume,
-    and so is each such folder within it, except for folders of results; this decision is printed. The result may be
-    empty.
+    and so is each such folder within it, except for folders of results; this decision is printed. ``without``: volumes
+    in ``path`` that are not read. The result may be empty.
 
     Raises PlanewiseError if ``path`` is missing, or if its 2D images may be either one volume or several.
     """
@@ -33,16 +36,18 @@ def cases_in(
     stacks: dict[Path, list[Path]] = {path: slices_of(path, sequence, channel)}
     loose = not stacks[path]
     if loose and sequence != "no":
-        for folder in sorted(item for item in path.iterdir() if item.is_dir() and not ending_of(item)):
-            if folder.name.startswith(".") or holds_results(folder):
-                continue
+        within = sorted(item for item in path.iterdir() if item.is_dir() and not ending_of(item))
+        for folder in without_results([item for item in within if not item.name.startswith(".")]):
             try:
                 stacks[folder] = slices_of(folder, sequence, channel)
             except PlanewiseError as error:
                 problems.append(Problem.of(folder, error))
         _say_pictures([folder for folder, slices in stacks.items() if not slices and folder != path])
     images, several = one_file_each(
-        [*(volumes_in(path) if loose else []), *(folder for folder, slices in stacks.items() if slices)],
+        [
+            *(volume for volume in volumes_in(path) if loose and volume not in without),
+            *(folder for folder, slices in stacks.items() if slices),
+        ],
         channel=channel,
     )
     if not loose:
@@ -59,30 +64,47 @@ def cases_in(
     return images, [*problems, *several.values()]
 
 
-def refuse_results(path: Path, images: dict[str, Path]) -> dict[str, Path]:
-    """Return those of the ``images`` in the input ``path`` that planewise did not predict; the others are printed.
+def images_to_segment(
+    path: Path, channel: int | None = None, sequence: SequenceChoice = "no"
+) -> tuple[dict[str, Path], list[Problem]]:
+    """Return ``cases_in`` an input without the volumes that planewise predicted, which are printed.
 
-    Raises PlanewiseError, naming what they were predicted from, if all were.
+    Raises PlanewiseError, as ``cases_in`` does, or naming what they were predicted from, if there are no others.
     """
-    manifests = {image: manifest for image in images.values() if (manifest := manifest_of(image)) is not None}
-    predicted = {image: manifest for image, manifest in manifests.items() if manifest.is_of_predictions}
+    volumes = [path] if is_volume(path) else volumes_in(path)
+    predicted = {volume: found for volume in volumes if (found := prediction_manifest(volume)) is not None}
+    if path in predicted:
+        raise PlanewiseError(_no_images(path, predicted))
+    images, problems = cases_in(path, channel, sequence, predicted)
     if not predicted:
-        return images
+        return images, problems
+    if not images and not problems:
+        raise PlanewiseError(_no_images(path, predicted))
     command = f"planewise {next(iter(predicted.values())).command}"
-    if len(predicted) < len(images):
-        say(f"{path}: passed over what {command} wrote: {first_few([image.name for image in predicted])}")
-        return {name: image for name, image in images.items() if image not in predicted}
+    say(f"{path}: passed over what {command} wrote: {first_few([volume.name for volume in predicted])}")
+    return images, problems
+
+
+def refuse_result(path: Path) -> None:
+    """Raise PlanewiseError, naming what it was predicted from, if planewise predicted the volume at ``path``."""
+    if (manifest := prediction_manifest(path)) is not None:
+        raise PlanewiseError(_no_images(path, {path: manifest}))
+
+
+def _no_images(path: Path, predicted: dict[Path, Manifest]) -> str:
+    """Return the message about an input that is a result of planewise's, or holds nothing else."""
+    command = f"planewise {next(iter(predicted.values())).command}"
     records = [
         record
-        for image, manifest in predicted.items()
+        for volume, manifest in predicted.items()
         for record in manifest.cases.values()
-        if image.name in record.outputs
+        if record.outputs.keys() & {volume.name, real_path(volume).name}
     ]
     sources = [Path(next(iter(record.inputs))) for record in records if record.inputs]
     before = sorted(set(sources if path in predicted else [source.parent for source in sources]))
     models = sorted({manifest.model for manifest in predicted.values()})
     what = "is a result" if path in predicted else "holds only results"
-    raise PlanewiseError(
+    return (
         f"{path}: {what} of {command}, made with {first_few(models)} according to its {MANIFEST}, and results are no "
         f"images: give what was segmented, {first_few(before)}"
     )

@@ -102,21 +102,6 @@ def manifest_of(result: Path) -> Manifest | None:
     return None
 
 
-def is_of_another_case(result: Path, case: str) -> bool:
-    """Whether a manifest says that ``result`` was written for a case of another name, as those of single planes are.
-
-    Raises PlanewiseError if it is damaged.
-    """
-    manifest = manifest_of(result)
-    made_for = [] if manifest is None else [name for name, of in manifest.cases.items() if result.name in of.outputs]
-    return bool(made_for) and case not in made_for
-
-
-def holds_results(folder: Path) -> bool:
-    """Whether planewise wrote results or scores into ``folder``, or into a folder within it."""
-    return any(next(folder.glob(f"{place}{name}"), None) for place in ("", "*/") for name in (MANIFEST, SCORES))
-
-
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write what ``read_manifest`` reads."""
     content = {

@@ -10,7 +10,7 @@ from typing import Any
 from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each
 from planewise.data.classes import LabelDefinition, read_labels_of
 from planewise.data.input_images import say_passed_over
-from planewise.data.manifest import holds_results, is_of_another_case
+from planewise.data.own_results import is_of_another_case, without_results
 from planewise.data.painted_slices import PAINTED, is_painted, painted_slices
 from planewise.data.space import laid_on
 from planewise.errors import DatasetError, PlanewiseError, Problem
@@ -205,13 +205,13 @@ class _Reading:
 
         They are files with the dataset's ending, or folders. ``known``: the cases, if the volumes are their truths;
         None if they are images, from which a channel is chosen. Results of planewise's that lie in the way are left
-        out: folders of them, and those of single planes beside a corrected result, which is printed.
+        out, which is printed: folders that hold nothing else, and those of single planes beside a corrected result.
         """
         if not folder.is_dir():
             self.problems.append(Problem(str(folder), "no such folder"))
             return {}, {}
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        folders = [path for path in folders if not holds_results(path)]
+        folders = without_results(folders)
         paths = []
         if self.ending == DICOM and known is None:
             paths = folders

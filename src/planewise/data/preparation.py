@@ -140,16 +140,16 @@ def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str,
     return hashes
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, sidecar: bool = True) -> str:
     """Return the size and a hash (BLAKE2b) of the bytes of a volume: a file with its companion files, or a folder.
 
     Above ``HASHED`` bytes, only evenly spread pieces are hashed. Names do not matter, except those of files in a
-    folder. With a sidecar, the unit of spacing in the dataset.json above is included. The fingerprint of an unreadable
-    file is its error.
+    folder. With a sidecar, the unit of spacing in the dataset.json above is included; without ``sidecar`` neither is.
+    The fingerprint of an unreadable file is its error.
     """
     digest, piece = hashlib.blake2b(digest_size=16), 0
     try:
-        files = [(name, file, file.stat().st_size) for name, file in _files(path)]
+        files = [(name, file, file.stat().st_size) for name, file in _files(path, sidecar)]
         total = sum(size for _, _, size in files)
         step = max(1, -(-total // HASHED))
         for name, file, size in files:
@@ -160,7 +160,7 @@ def fingerprint(path: Path) -> str:
                         opened.seek(start)
                         digest.update(opened.read(PIECE))
                     piece += 1
-        unit = dataset_unit(path) if any(sidecar.is_file() for sidecar in sidecars(path)) else ""
+        unit = dataset_unit(path) if sidecar and any(file.is_file() for file in sidecars(path)) else ""
         if unit not in ("", USUAL_UNIT):
             digest.update(unit.encode())
     except OSError as error:
@@ -176,13 +176,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _files(path: Path) -> list[tuple[str, Path]]:
+def _files(path: Path, sidecar: bool) -> list[tuple[str, Path]]:
     """Return the files of a volume, each with the part of its name that counts: "", or its place in a folder."""
+    stated = [(file.suffix, file) for file in sidecars(path) if sidecar and file.is_file()]
     if path.is_dir():
         within = [(file.relative_to(path).as_posix(), file) for file in sorted(path.rglob("*")) if file.is_file()]
-        return within + [(file.suffix, file) for file in sidecars(path) if file.is_file()]
-    beside = [*sidecars(path), *_detached(path)]
-    return [("", path), *((file.suffix, file) for file in beside if file.is_file())]
+        return within + stated
+    return [("", path), *stated, *((file.suffix, file) for file in _detached(path) if file.is_file())]
 
 
 def _detached(path: Path) -> list[Path]:

@@ -115,8 +115,10 @@ def _stated(volume: Volume, path: Path | Series) -> tuple[str, str]:
 
 
 def _made_from(result: Path) -> list[Path]:
-    """Return the files that a manifest says ``result`` was made from; none without a manifest."""
-    manifest = manifest_of(result)
+    """Return the files that a manifest says ``result`` was made from; none without a manifest that can be read."""
+    manifest = None
+    with suppress(PlanewiseError):
+        manifest = manifest_of(result)
     records = [] if manifest is None else manifest.cases.values()
     return [Path(name) for record in records if result.name in record.outputs for name in record.inputs]
 

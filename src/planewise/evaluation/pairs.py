@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from planewise.correction.journal import review_note
 from planewise.data.case import (
     case_name,
     group_by_case,
@@ -18,9 +17,9 @@ from planewise.data.case import (
     without_labels,
 )
 from planewise.data.classes import LabelDefinition, semantic_beside
-from planewise.data.manifest import MANIFEST, is_of_another_case, manifest_of
+from planewise.data.manifest import MANIFEST
+from planewise.data.own_results import is_of_another_case, unreviewed_prediction
 from planewise.data.panoptic import PanopticClasses
-from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
 from planewise.progress import first_few, say_once
 from planewise.volumes.formats import ending_of
@@ -176,15 +175,8 @@ def pair_files(
 
 def _predicted(truths: list[Path]) -> dict[Path, str]:
     """Return those of ``truths`` that a manifest says were predicted, and nobody worked on since, with the command."""
-    made_by = {}
-    for path in truths:
-        manifest = manifest_of(path)
-        if manifest is None or not manifest.is_of_predictions:
-            continue
-        before = next(record.outputs[path.name] for record in manifest.cases.values() if path.name in record.outputs)
-        if not review_note(path) and fingerprint(path) == before:
-            made_by[path] = manifest.command
-    return made_by
+    manifests = {path: unreviewed_prediction(path) for path in truths}
+    return {path: manifest.command for path, manifest in manifests.items() if manifest is not None}
 
 
 def refuse_predicted(truth: Path) -> None:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from planewise.data.input_images import refuse_result
 from planewise.interface.calls import call, name_of, path_of
 from planewise.interface.model import Model, load_model
 from planewise.progress import ProgressFunction
@@ -39,13 +40,15 @@ def segment(
     ``progress``: a function that is called with a ``Progress``, True to print as the command does, None for nothing.
     ``options``: those of ``planewise mito predict`` or ``planewise ild predict``, by name.
 
-    Raises PlanewiseError for a volume, model or option that cannot be used.
+    Raises PlanewiseError for a volume, model or option that cannot be used, and for a volume that planewise predicted.
     """
     with call(progress):
         name = name_of(volume, "volume")
+        source = Path(volume) if isinstance(volume, str | os.PathLike) else None
+        if source is not None:
+            refuse_result(source)
         opened = as_volume(volume, channel, name=name)
         loaded = load_model(model)
-        source = Path(volume) if isinstance(volume, str | os.PathLike) else None
         given = options if channel is None else options | {"channel": channel}
         target = None if output is None else path_of(output, "output")
         return loaded.segment(opened, name, prompts, truth, target, given, source)

@@ -341,6 +341,27 @@ def test_what_planewise_predicted_is_no_truth(dataset, capsys, command, predict,
     assert not (dataset / "scores").exists()
 
 
+@pytest.mark.parametrize("way", ["links", "sidecars"])
+def test_a_predicted_truth_is_none_by_a_link_nor_with_a_sidecar(dataset, capsys, way):
+    write_manifest_of(dataset / "imagesTs_p", "mito predict", "c.nii.gz", "d.nii.gz")
+    truth = dataset / "links" if way == "links" else dataset / "imagesTs_p"
+    truth.mkdir(exist_ok=True)
+    for case in "cd":
+        if way == "links":
+            (truth / f"{case}.nii.gz").symlink_to(dataset / "imagesTs_p" / f"{case}.nii.gz")
+        else:
+            (truth / f"{case}.json").write_text('{"spacing": [30, 4, 4]}')
+    assert scored(("mito", "evaluate", "{}/instancesTs", str(truth)), dataset) == 2
+    assert f"{truth}: is given as the truth, and planewise mito predict wrote c.nii.gz" in capsys.readouterr().err
+
+
+def test_a_manifest_beside_the_truth_that_cannot_be_read_is_a_warning(dataset, capsys):
+    (dataset / "instancesTs" / MANIFEST).write_text('{"cases": []}')
+    assert scored(("mito", "evaluate", "{}/imagesTs_p", "{}/instancesTs"), dataset) == 0
+    warning = f"WARNING: {dataset}/instancesTs/planewise.json: is not a manifest of planewise"
+    assert capsys.readouterr().err.count(warning) == 1
+
+
 def test_a_prediction_that_was_corrected_may_be_a_truth(dataset, tmp_path):
     write_manifest_of(dataset / "instancesTs", "mito predict", "c.nii.gz", "d.nii.gz")
     table = tmp_path / "actions.csv"

@@ -8,9 +8,9 @@ import pytest
 import tifffile
 
 from planewise.data.case import channel_number, channel_within
-from planewise.data.input_images import cases_in, refuse_names_of_planes, refuse_results
-from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
-from planewise.data.preparation import MadeFrom
+from planewise.data.input_images import cases_in, images_to_segment, refuse_names_of_planes
+from planewise.data.manifest import MANIFEST, SCORES, CaseRecord, Manifest, read_manifest, write_manifest
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
 
@@ -24,44 +24,99 @@ def write(folder, names, shape=(6, 7)):
     return folder
 
 
-def write_results(folder, command="mito predict"):
-    write(folder, names := ["a.tif", "a_xy.tif", "a_xz.tif"])
-    record = CaseRecord({"/images/a_0000.tif": "1 a"}, dict.fromkeys(names, "1 b"))
-    write_manifest(folder / MANIFEST, Manifest(MadeFrom({"command": command}, {}), "/models/M.pth", {"a": record}))
+def write_results(folder, command="mito predict", names=("a.tif", "a_xy.tif", "a_xz.tif"), manifest=MANIFEST):
+    write(folder, [name for name in names if not (folder / name).exists()], (4, 6, 7))
+    record = CaseRecord({"/images/a_0000.tif": "1 a"}, {name: fingerprint(folder / name) for name in names})
+    write_manifest(folder / manifest, Manifest(MadeFrom({"command": command}, {}), "/models/M.pth", {"a": record}))
 
 
-def test_folders_of_results_are_passed_over(tmp_path, capsys):
+def write_other(folder, names):
+    """Volumes that planewise did not write."""
+    for name in names:
+        tifffile.imwrite(folder / name, np.ones((4, 6, 7), np.uint8), photometric="minisblack")
+
+
+def test_folders_of_results_are_passed_over_and_it_is_said(tmp_path, capsys):
     """Else those of images of one slice would be the slices of a volume."""
     write(tmp_path, ["a.tif"])
-    write_results(tmp_path / "out")
-    write_results(tmp_path / "suggested" / "predicted")
-    for name in ("a_z0001.png", "a_z0002.png", "a_z0005.png"):
-        write(tmp_path / "suggested", [name])
-    (tmp_path / "scores").mkdir()
-    (tmp_path / "scores" / "planewise_scores.json").write_text("{}")
-    write(tmp_path / "scores", ["a.png", "b.png", "c.png"])
+    write(tmp_path / "out", SLICES)
+    write_results(tmp_path / "out", names=SLICES)
+    write(tmp_path / "scores", SLICES)
+    write_results(tmp_path / "scores", "score", SLICES, SCORES)
+    write_results(tmp_path / "within" / "predicted")
     assert cases_in(tmp_path, sequence="auto") == ({"a": tmp_path / "a.tif"}, [])
-    assert capsys.readouterr().err == ""
+    said = capsys.readouterr().err
+    for folder, command in (("out", "mito predict"), ("scores", "score"), ("within", "mito predict")):
+        assert f"{tmp_path / folder}: is passed over: it holds only results of planewise {command}\n" in said
+
+
+def test_a_folder_with_slices_of_its_own_is_read_whatever_manifest_lies_there(tmp_path, capsys):
+    write_results(write(tmp_path / "a", SLICES) / "old")
+    (write(tmp_path / "b", SLICES) / MANIFEST).write_text("{}")
+    write_results(tmp_path / "c", names=SLICES)
+    write(tmp_path / "c", SLICES)
+    write_manifest(write(tmp_path / "d", SLICES) / MANIFEST, read_manifest(tmp_path / "a" / "old" / MANIFEST))
+    assert list(cases_in(tmp_path, sequence="auto")[0]) == ["a", "b", "c", "d"]
+    said = capsys.readouterr().err
+    assert f"WARNING: {tmp_path}/b/planewise.json: is not a manifest of planewise (" in said
+    assert "is passed over" not in said
 
 
 def test_results_are_refused_once_and_it_is_said_what_to_give(tmp_path, capsys):
     write_results(tmp_path)
-    images, _ = cases_in(tmp_path)
     made = "of planewise mito predict, made with /models/M.pth according to its planewise.json, and results are no"
     with pytest.raises(PlanewiseError, match=rf"^{tmp_path}: holds only results {made} images: .* segmented, /images$"):
-        refuse_results(tmp_path, images)
-    alone = {"a": tmp_path / "a.tif"}
-    with pytest.raises(PlanewiseError, match=rf"a.tif: is a result {made} images: .* segmented, /images/a_0000.tif$"):
-        refuse_results(tmp_path / "a.tif", alone)
+        images_to_segment(tmp_path)
+    with pytest.raises(PlanewiseError, match=rf"a\.tif: is a result {made} images: .* segmented, /images/a_0000.tif$"):
+        images_to_segment(tmp_path / "a.tif")
     write(tmp_path, ["b.tif"])
-    assert refuse_results(tmp_path, cases_in(tmp_path)[0]) == {"b": tmp_path / "b.tif"}
+    assert images_to_segment(tmp_path) == ({"b": tmp_path / "b.tif"}, [])
     assert f"{tmp_path}: passed over what planewise mito predict wrote: a.tif, a_xy.tif" in capsys.readouterr().err
+
+
+def test_images_beside_results_of_the_same_names_are_segmented(tmp_path, capsys):
+    write_results(tmp_path, names=["a.tiff", "a_xy.tiff", "b.tiff"])
+    write_other(tmp_path, ["a.tif", "b.tif"])
+    assert images_to_segment(tmp_path) == ({"a": tmp_path / "a.tif", "b": tmp_path / "b.tif"}, [])
+    assert "passed over what planewise mito predict wrote: a.tiff, a_xy.tiff, b.tiff\n" in capsys.readouterr().err
+
+
+def test_another_image_under_the_name_of_a_result_is_no_result(tmp_path):
+    write_results(tmp_path)
+    write_other(tmp_path, ["a.tif"])
+    assert images_to_segment(tmp_path) == ({"a": tmp_path / "a.tif"}, [])
+    (tmp_path / "a.tif.corrections").mkdir()
+    with pytest.raises(PlanewiseError, match="holds only results"):
+        images_to_segment(tmp_path)
+
+
+def test_a_link_to_a_result_and_one_with_a_sidecar_are_results(tmp_path):
+    write_results(tmp_path / "out")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "c.tif").symlink_to(tmp_path / "out" / "a.tif")
+    (tmp_path / "out" / "a.json").write_text('{"spacing": [1, 1, 1]}')
+    for given in (tmp_path / "links", tmp_path / "links" / "c.tif", tmp_path / "out" / "a.tif"):
+        with pytest.raises(PlanewiseError, match=r"of planewise mito predict, .* give what was segmented, /images"):
+            images_to_segment(given)
+
+
+@pytest.mark.parametrize("manifest", [MANIFEST, f"a.{MANIFEST}"])
+def test_a_manifest_that_cannot_be_read_is_a_warning_and_makes_nothing_a_result(
+    tmp_path, capsys, monkeypatch, manifest
+):
+    write(tmp_path, ["a.tif", "b.tif"])
+    (tmp_path / manifest).write_text("{}")
+    assert list(images_to_segment(tmp_path)[0]) == ["a", "b"]
+    warning = f"WARNING: {tmp_path / manifest}: is not a manifest of planewise ('cases'), so nothing is taken for a"
+    assert capsys.readouterr().err.count(warning) == 1
+    monkeypatch.chdir(tmp_path)
+    assert list(images_to_segment(Path())[0]) == ["a", "b"]
+    assert capsys.readouterr().err.count("WARNING") == 1
 
 
 def test_what_another_command_wrote_may_be_an_image(tmp_path):
     write_results(tmp_path, "ild prepare")
-    images, _ = cases_in(tmp_path)
-    assert refuse_results(tmp_path, images) == images
+    assert images_to_segment(tmp_path) == cases_in(tmp_path)
 
 
 def test_a_lone_number_is_part_of_the_name_and_it_is_said(tmp_path, capsys):

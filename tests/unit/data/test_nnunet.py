@@ -5,9 +5,9 @@ import pytest
 import tifffile
 
 from dicom import write_dicom
-from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
+from planewise.data.manifest import MANIFEST, SCORES, CaseRecord, Manifest, write_manifest
 from planewise.data.nnunet import open_dataset
-from planewise.data.preparation import MadeFrom
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import DatasetError, PlanewiseError
 from planewise.volumes.files import volumes_in, write_volume
 from planewise.volumes.volume import Volume
@@ -45,15 +45,34 @@ def test_results_of_planewise_in_the_way_are_left_out(folder, capsys):
     for name in ("a_xy", "a_xz", "c_xy"):
         write(folder / "instancesTr" / f"{name}.tiff")
     write(folder / "imagesTr" / "out" / "a.tiff", (5, 6))
-    record = CaseRecord({"a_0000.tiff": "1 a"}, dict.fromkeys(("a.tiff", "a_xy.tiff", "a_xz.tiff"), "1 b"))
-    manifest = Manifest(MadeFrom({"command": "mito predict"}, {}), "M.pth", {"a": record})
-    for place in ("instancesTr", "imagesTr/out"):
+    for place, names in (("instancesTr", ("a.tiff", "a_xy.tiff", "a_xz.tiff")), ("imagesTr/out", ("a.tiff",))):
+        outputs = {name: fingerprint(folder / place / name) for name in names}
+        record = CaseRecord({"a_0000.tiff": "1 a"}, outputs)
+        manifest = Manifest(MadeFrom({"command": "mito predict"}, {}), "M.pth", {"a": record})
         write_manifest(folder / place / MANIFEST, manifest)
     dataset = open_dataset(folder)
     assert [case.name for case in dataset.train] == ["a", "b", "c_xy"]
     assert dataset.problems == []
-    said = "instancesTr: left out results of single planes, by their manifest: a_xy.tiff, a_xz.tiff\n"
-    assert said in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "instancesTr: left out results of single planes, by their manifest: a_xy.tiff, a_xz.tiff\n" in said
+    assert "imagesTr/out: is passed over: it holds only results of planewise mito predict\n" in said
+
+
+def test_a_manifest_in_the_way_leaves_no_case_out(folder, capsys):
+    """A damaged one, in a folder of slices or beside the truth, is only a warning."""
+    for case in ("c", "d"):
+        for z in range(3):
+            write(folder / "imagesTr" / f"{case}_0000" / f"s{z}.tiff", (5, 6))
+            write(folder / "instancesTr" / case / f"s{z}.tiff", (5, 6))
+    (folder / "imagesTr" / "c_0000" / MANIFEST).write_text("{}")
+    (folder / "instancesTr" / "d" / "evaluation").mkdir()
+    (folder / "instancesTr" / "d" / "evaluation" / SCORES).write_text("{}")
+    (folder / "instancesTr" / f"c.{MANIFEST}").write_text("{}")
+    (folder / "instancesTr" / MANIFEST).write_text("[]")
+    assert [case.name for case in open_dataset(folder).train] == ["a", "b", "c", "d"]
+    said = capsys.readouterr().err
+    assert said.count("instancesTr/planewise.json: is not a manifest of planewise") == 1
+    assert "is passed over: it holds" not in said
 
 
 def test_cases_are_paired_by_name_whatever_the_listing_and_the_ending(folder):
@@ -152,6 +171,24 @@ def test_a_file_that_is_no_volume_is_named(tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no such folder"):
         open_dataset(tmp_path / "nowhere")
+
+
+def test_a_series_with_results_in_its_folder_is_an_image_and_a_folder_of_results_is_none(tmp_path, capsys):
+    (tmp_path / "dataset.json").write_text(json.dumps({**META, "channel_names": {"0": "CT"}, "file_ending": ".dcm"}))
+    write_dicom(tmp_path / "imagesTr" / "a_0000", np.zeros((4, 5, 6), np.int16))
+    truth = Volume(np.zeros((4, 5, 6), np.uint8), (5, 2.5, 2.5), "mm")
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz", truth)
+    for folder in ("a_0000", "out"):
+        write_volume(result := tmp_path / "imagesTr" / folder / "a.nii.gz", truth)
+        record = CaseRecord({"a": "1 a"}, {"a.nii.gz": fingerprint(result)})
+        write_manifest(
+            result.with_name(MANIFEST), Manifest(MadeFrom({"command": "ild predict"}, {}), "M.pth", {"a": record})
+        )
+    dataset = open_dataset(tmp_path)
+    assert ([case.name for case in dataset.train], dataset.problems) == (["a"], [])
+    said = capsys.readouterr().err
+    assert said.count("is passed over: it holds only results") == 1
+    assert f"{tmp_path}/imagesTr/out: is passed over: it holds only results of planewise ild predict\n" in said
 
 
 def test_images_are_folders_with_one_dicom_series_each(tmp_path):

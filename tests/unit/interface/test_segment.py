@@ -51,6 +51,12 @@ def same(labels, written):
     assert np.array_equal(np.asarray(labels), np.asarray(written))
 
 
+def test_a_prediction_is_no_image(files, quiet):
+    path, model, _, _ = files
+    with pytest.raises(PlanewiseError, match=rf"cell.tiff: is a result of .* give what was segmented, {path}$"):
+        pw.segment(path.parent / "out" / "cell.tiff", model, **EASY)
+
+
 def test_a_path_an_array_and_a_volume_give_what_the_command_line_writes(files, quiet, capfd):
     path, model, written, image = files
     for given in (str(path), pw.open(image, spacing=SPACING_NM, unit="nm"), pw.open(path)):

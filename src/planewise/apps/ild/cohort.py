@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from planewise.data.case import case_name, channel_number
-from planewise.data.input_images import cases_in, image_alone
+from planewise.data.input_images import image_alone, images_to_segment
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.report.tables import print_table
@@ -27,13 +27,13 @@ LUNG_KERNELS = {
 def cts_in(path: Path, channel: int | None, series: str | None) -> tuple[dict[str, Path | Series], list[Problem]]:
     """Return the CTs in a command's input, volumes or DICOM series, by case, and the problems of others.
 
-    Raises PlanewiseError if there is none; see ``dicom_cases`` and ``cases_in``.
+    Raises PlanewiseError if there is none; see ``dicom_cases`` and ``images_to_segment``.
     """
     problems: list[Problem] = []
     chosen = dicom_cases(path, series, problems)
     if chosen or problems:
         return {**chosen}, problems
-    images, problems = cases_in(path, channel)
+    images, problems = images_to_segment(path, channel)
     if not images and not problems:
         raise PlanewiseError(without_series(path, Contents((), {}, ())))
     return {**images}, problems

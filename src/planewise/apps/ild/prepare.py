@@ -17,6 +17,7 @@ from planewise.data.case import Case, refuse_missing
 from planewise.data.classes import DATASET_FILE
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset
+from planewise.data.own_results import notes_on_predicted
 from planewise.data.patients import patients_of
 from planewise.data.preparation import fingerprint, fingerprints
 from planewise.data.prepared import (
@@ -62,6 +63,8 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
+    for note in notes_on_predicted(case.truth for case in dataset.train if case.truth):
+        warn(note)
     classes = class_names(dataset.labels, [case.truth for case in dataset.train if case.truth])
     if dataset.labels.ignore is not None:
         say(f"Voxels of the ignore label ({dataset.labels.ignore}) are not trained on or scored.")

@@ -11,7 +11,7 @@ from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import remove_work, segment_out_of_core
 from planewise.apps.mito.predict_settings import UNSAID, decisive, settled, stated_by_model
 from planewise.apps.mito.store import predict_store
-from planewise.data.input_images import cases_in, refuse_names_of_planes, refuse_results
+from planewise.data.input_images import images_to_segment, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
@@ -49,10 +49,9 @@ def predict_mito(options: MitoPredict) -> int:
             "--workers and --scheduler share out one large volume, and need an --output that ends in .ome.zarr; a "
             "folder of volumes is shared out among GPUs by --devices"
         )
-    cases, problems = cases_in(options.input, options.channel, options.sequence)
+    cases, problems = images_to_segment(options.input, options.channel, options.sequence)
     if not cases and not problems:
         raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    cases = refuse_results(options.input, cases)
     predict_cases(list(cases.items()), options, problems)
     return report_problems(problems)
 

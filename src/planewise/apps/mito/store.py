@@ -5,7 +5,7 @@ from planewise.apps.mito.options import MitoPredict
 from planewise.apps.mito.out_of_core import Unfinished, remove_work, segment_out_of_core
 from planewise.apps.mito.predict_settings import UNSAID, decisive, settled, stated_by_model
 from planewise.data.case import case_name, is_volume
-from planewise.data.input_images import cases_in, refuse_results
+from planewise.data.input_images import images_to_segment, refuse_result
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run
 from planewise.device import choose_device, choose_precision
@@ -80,9 +80,9 @@ def segment_store(options: MitoPredict) -> None:
 def _only_case(options: MitoPredict) -> str:
     """Return the name of the case that ``options.input`` is. Raises PlanewiseError if it is not one volume."""
     if is_volume(options.input, "--input"):
-        return next(iter(refuse_results(options.input, {case_name(options.input): options.input})))
-    images, problems = cases_in(options.input, options.channel, options.sequence)
-    images = refuse_results(options.input, images)
+        refuse_result(options.input)
+        return case_name(options.input)
+    images, problems = images_to_segment(options.input, options.channel, options.sequence)
     if [options.input] != list(images.values()):
         if problems or not images:
             there = "; ".join(problem.what for problem in problems) or "it holds none"

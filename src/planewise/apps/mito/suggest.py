@@ -14,7 +14,7 @@ from planewise.apps.mito.predict import predict_cases
 from planewise.correction.worklist import COLUMNS as WORKLIST
 from planewise.data.case import Case, channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, read_labels_of
-from planewise.data.input_images import cases_in, refuse_results
+from planewise.data.input_images import images_to_segment
 from planewise.data.painted_slices import AXES, PAINTED, painted_slices
 from planewise.data.panoptic import IGNORED
 from planewise.data.space import labels_on
@@ -52,10 +52,9 @@ def suggest_mito(options: MitoSuggest) -> int:
 
     Raises PlanewiseError, before any work, for options or an input that cannot be used.
     """
-    cases, problems = cases_in(options.input, options.channel)
+    cases, problems = images_to_segment(options.input, options.channel)
     if not cases and not problems:
         raise PlanewiseError(f"{options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    cases = refuse_results(options.input, cases)
     several = read_model_file(find_model_file(options.model)).several
     if several is not None and not several.things:
         raise PlanewiseError(

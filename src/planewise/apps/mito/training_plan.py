@@ -15,6 +15,7 @@ from planewise.data.classes import Target
 from planewise.data.contrast import Contrast
 from planewise.data.intensity_rule import IntensityRule
 from planewise.data.nnunet import Dataset, open_dataset, refuse_no_folder
+from planewise.data.own_results import notes_on_predicted
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.run import refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
@@ -89,6 +90,8 @@ def plan_training(options: MitoTrain) -> TrainingPlan:
     if dataset.problems:
         print_problems(dataset.problems)
         say("The other cases are used.")
+    for note in notes_on_predicted(case.truth for case in dataset.train if case.truth):
+        warn(note)
     loop = _loop_options(options, files, model, target, device)
     if options.self_training:
         refuse_what_has_no_rounds(options, dataset, planes_to_train_in(options, dataset))

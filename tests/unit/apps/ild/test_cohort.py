@@ -8,11 +8,14 @@ from dicom import CORONAL, change, write_dicom, write_file
 from planewise.apps.ild.cohort import choose_series, cts_in, dicom_cases, is_lung_kernel
 from planewise.apps.ild.lungs import LEFT, RIGHT
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import list_series
-from planewise.volumes.labels import read_labels
+from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.volume import Volume
 
 SMALL = np.zeros((3, 4, 4), np.int16)
 
@@ -138,6 +141,19 @@ def test_a_picture_beside_dicom_is_no_volume(tmp_path):
     for file in (tmp_path / "scan").glob("*.dcm"):
         file.unlink()
     assert list(cts_in(tmp_path / "scan", None, None)[0]) == ["preview"]
+
+
+def test_what_planewise_predicted_is_no_ct(tmp_path):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_labels(tmp_path / name, Volume(np.zeros((4, 6, 8), np.uint8)))
+    record = CaseRecord({"/scans/a": "1"}, {"a.nii.gz": fingerprint(tmp_path / "a.nii.gz")})
+    manifest = Manifest(MadeFrom({"command": "ild predict"}, {}), "m.pth", {"a": record})
+    write_manifest(tmp_path / MANIFEST, manifest)
+    assert list(cts_in(tmp_path, None, None)[0]) == ["b"]
+    with pytest.raises(
+        PlanewiseError, match=r"is a result of planewise ild predict.* give what was segmented, /scans/a"
+    ):
+        cts_in(tmp_path / "a.nii.gz", None, None)
 
 
 def test_one_series_is_named_after_its_folder(tmp_path):
