@@ -13,7 +13,9 @@ from planewise.errors import PlanewiseError
 from planewise.progress import say_once
 
 FAR = 2**30  # the byte that Windows locks: others may read what lies before it
-WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}  # what a file system without them says
+WITHOUT_LOCKS = {  # what a file system without them says
+    errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL,
+}  # fmt: skip
 
 _held: set[int] = set()  # descriptors of the locks of this process
 
@@ -73,7 +75,7 @@ def alone(lock: Path, taken: str) -> Iterator[None]:
     """Hold the file ``lock``, made if needed, in here, and remove it.
 
     Where the file system has no locks, that is printed, and nothing keeps others out. Raises PlanewiseError with
-    ``taken`` and the process that holds it.
+    ``taken`` and the process that holds it, and OSError if the file cannot be made, or locked.
     """
     file = _opened(lock, taken)
     try:
@@ -106,6 +108,11 @@ def _opened(lock: Path, taken: str) -> IO[str]:
         except NoLocks:
             _say_unlocked(lock.parent)
             return file
+        except OSError:
+            if os.fstat(file.fileno()).st_size == 0:  # no process names itself there: it was made here
+                lock.unlink(missing_ok=True)
+            file.close()
+            raise
         if not is_ours:
             file.seek(0)
             holder = file.read().strip()

@@ -121,10 +121,10 @@ def each_once() -> Callable[[str], None]:
     return say_once
 
 
-def first_few(names: Sequence[object], most: int = 3) -> str:
+def first_few(names: Sequence[object], most: int = 3, between: str = ", ") -> str:
     """Return the first ``most`` of ``names``, as text for a message, and how many more there are."""
     more = len(names) - most
-    return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
+    return between.join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
 
 
 def counted(number: int, what: str) -> str:

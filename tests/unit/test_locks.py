@@ -77,7 +77,7 @@ def test_a_lock_whose_folder_is_removed_before_it_is_opened_is_taken(tmp_path, m
         pass
 
 
-@pytest.fixture(params=[errno.ENOLCK, errno.ENOTSUP])
+@pytest.fixture(params=[errno.ENOLCK, errno.ENOTSUP, errno.EINVAL])
 def no_locks(request, monkeypatch):
     """A file system without locks."""
 
@@ -96,6 +96,20 @@ def test_without_locks_work_goes_on_and_says_so_once(no_locks, tmp_path, capsys)
             assert (folder / "lock").exists()
     assert not (folder / "lock").exists()
     assert "".join(capsys.readouterr().err.split("\n")).count("its file system has no locks") == 1
+
+
+def test_a_lock_that_fails_leaves_no_file(tmp_path, monkeypatch):
+    def fails(descriptor, how):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    for held in ("", "process 7 on host"):
+        lock = tmp_path / "lock"
+        if held:
+            lock.write_text(held)
+        with pytest.raises(OSError, match="Input/output error"), alone(lock, "taken"):
+            pass
+        assert lock.exists() == bool(held)  # another process's stays
 
 
 def test_without_locks_gpus_are_not_shared_by_chance(no_locks, tmp_path):

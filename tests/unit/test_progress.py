@@ -144,6 +144,7 @@ def test_of_many_names_the_first_are_listed():
     assert first_few(["a", "b", 3]) == "a, b, 3"
     assert first_few(["a", "b", "c", "d"]) == "a, b, c and 1 more"
     assert first_few(["a", "b", "c"], 1) == "a and 2 more"
+    assert first_few(["a", "b", "c"], 2, "; ") == "a; b and 1 more"
 
 
 def test_a_message_is_printed_as_it_is(capsys):

@@ -160,20 +160,25 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
     """Return ``labels`` with their image's spacing if their file states none, as with TIFFs whose images have sidecars.
 
     ``labels`` are canonical; if their file does not state the direction of its axes, they have that of the image. If
-    only the unit of their spacing is not stated, they get that of the image, see ``with_stated_unit``. Unchanged if
-    there is no image, or it cannot be read or has another shape.
+    only the unit of their spacing is not stated, they get that of the image if their numbers fit it, in the assumed
+    unit or in the image's, see ``with_stated_unit``. Unchanged if there is no image, or it cannot be read or has
+    another shape.
     """
     if image is None or not (labels.unit == PIXEL or labels.unit_assumed_in):
         return labels
     try:
-        opened = open_volume(image)
-        return in_place_of(labels, opened) if labels.unit == PIXEL else with_stated_unit(labels, opened)
+        return in_place_of(labels, open_volume(image))
     except PlanewiseError:
         return labels
 
 
 def in_place_of(labels: Volume, image: Volume) -> Volume:
-    """Return ``labels``, whose file states no unit, with the spacing of their ``image``; see ``with_spacing_of``."""
+    """Return ``labels`` whose file does not state all of their spacing with what their ``image`` states; see
+    ``with_spacing_of``."""
     in_place = without_tilt(image)
     in_place = to_canonical(in_place) if labels.has_direction else in_place
-    return in_place.with_voxels(labels.voxels) if in_place.shape == labels.shape else labels
+    if in_place.shape != labels.shape:
+        return labels
+    if labels.unit == PIXEL:
+        return in_place.with_voxels(labels.voxels)
+    return labels if same_space(labels, in_place) else with_stated_unit(labels, in_place)

@@ -197,9 +197,13 @@ def _with_share(work: Callable[..., Any], *arguments: Any) -> Any:
     from distributed.utils import sync
 
     worker = get_worker()
-    workers = sync(worker.loop, worker.scheduler.identity, n_workers=-1)["workers"]
-    host = workers[worker.address]["host"]
-    Worker.of(worker).share_cores(sum(other["nthreads"] for other in workers.values() if other["host"] == host))
+
+    def threads() -> int:
+        workers = sync(worker.loop, worker.scheduler.identity)["workers"]  # all of them, in every version of dask
+        host = workers[worker.address]["host"]
+        return sum(other["nthreads"] for other in workers.values() if other["host"] == host)
+
+    Worker.of(worker).share_cores(threads)
     return work(*arguments)
 
 

@@ -14,6 +14,8 @@ from planewise.errors import PlanewiseError
 from planewise.locks import NoLocks, take_lock
 from planewise.volumes.machine import cores_of_each, machine_cores, use_cores
 
+SHARED_FOR = 100  # tasks that a worker does before it asks again who else works on its machine
+
 
 class Source(Protocol):
     """Loads what work needs, on a device (cpu, cuda:1); in other processes an equal source does."""
@@ -42,6 +44,7 @@ class Worker:
         self._loaded: Any = None
         self._gpu: TakenGpu | None = None
         self._cores = machine_cores()
+        self._tasks = count()
 
     @classmethod
     def of(cls, process: object) -> "Worker":
@@ -67,9 +70,11 @@ class Worker:
                 self._loading = loading
             return self._loaded
 
-    def share_cores(self, threads: int) -> None:
-        """Have this process use the cores of one of so many ``threads`` that do work on its machine."""
-        use_cores(max(1, self._cores // threads))
+    def share_cores(self, threads: Callable[[], int]) -> None:
+        """Have this process use the cores of one of the ``threads`` that do work on its machine; to be called before
+        each task. They are asked for before the first, and again now and then, since workers come and go."""
+        if next(self._tasks) % SHARED_FOR == 0:
+            use_cores(max(1, self._cores // threads()))
 
 
 def _compute_with(threads: int) -> None:

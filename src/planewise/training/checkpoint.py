@@ -47,19 +47,19 @@ class Validation:
 def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) -> None:
     """Refuse to resume ``state``, the checkpoint at ``path``, if the loop's options ``now`` make it another training.
 
-    More iterations do not. What a checkpoint's recipe for little data lacks came later: it is as without. Raises
-    PlanewiseError naming all differences, old and new.
+    More iterations do not. What only one of them has is compared with none. What a checkpoint's recipe for little data
+    lacks came later: it is as without. Raises PlanewiseError naming all differences, old and new.
     """
     if "ends" not in state:
         raise PlanewiseError(f"{path}: was left by an older version of planewise; train again, without --resume")
     before = state["options"]
-    old, new = ({name: options[name] for name in SAME} | options["identity"] for options in (before, now))
-    if LITTLE_DATA in old:
+    old, new = ({name: options.get(name) for name in SAME} | options["identity"] for options in (before, now))
+    if old.get(LITTLE_DATA) is not None:
         old[LITTLE_DATA] = LittleData().model_dump(mode="json") | old[LITTLE_DATA]
     wrong = [
-        changed_option(TYPED.get(name, name), old.get(name), value)
-        for name, value in new.items()
-        if old.get(name) != value and not (name in LOCATED and _lead_to_one_place(old.get(name), value))
+        changed_option(TYPED.get(name, name), old.get(name), new.get(name))
+        for name in dict.fromkeys([*new, *old])
+        if old.get(name) != new.get(name) and not (name in LOCATED and _lead_to_one_place(old.get(name), new.get(name)))
     ]
     if now["iterations"] < state["ends"][-1]:
         name, steps = now["counted_in"]

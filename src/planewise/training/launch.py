@@ -60,11 +60,12 @@ def training_alone(folder: Path, name: str, option: str, num_nodes: int = 1) -> 
         yield
         return
     lock = folder / f".{name}.lock"
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    new: list[Path] = []
     taken = f"{folder}: a training of {name} is running there; wait for its end, or give another {option}"
     try:
         with ExitStack() as closing:
             try:
+                new = [place for place in (folder, *folder.parents) if not place.exists()]
                 closing.enter_context(alone(lock, taken))
             except OSError as error:
                 raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error

@@ -51,6 +51,34 @@ def test_labels_that_say_no_unit_have_the_spacing_of_their_image(tmp_path):
     assert [with_spacing_of(labels, image) for image in (None, tmp_path / "absent.tif")] == [labels, labels]
 
 
+@pytest.mark.parametrize(
+    ("of_image", "unit", "shape", "given"),
+    [
+        ((30.0, 4.0, 4.0), "mm", (3, 4, 5), "mm"),  # its own unit
+        ((30.0, 4.0, 4.003), "mm", (3, 4, 5), "mm"),  # rounded
+        ((0.03, 0.004, 0.004), "um", (3, 4, 5), "nm"),  # the assumed one
+        ((1.0, 1.0, 1.0), "mm", (3, 4, 5), ""),  # a default, not a size
+        ((30.0, 4.0, 4.0), "mm", (3, 4, 6), ""),
+        ((30.0, 4.0, 4.0), "pixel", (3, 4, 5), ""),
+    ],
+)
+@pytest.mark.parametrize("canonical", [True, False])
+def test_labels_without_a_unit_have_that_of_an_image_that_they_fit(tmp_path, of_image, unit, shape, given, canonical):
+    assumed = Volume(np.ones((3, 4, 5), np.uint8), (30.0, 4.0, 4.0), "nm", unit_assumed_in="case.json")
+    stored = Volume(np.zeros(shape, np.uint8), of_image, unit)
+    if not canonical:  # stored as x, y, z
+        direction = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+        stored = replace(stored, voxels=np.zeros(shape[::-1], np.uint8), spacing=of_image[::-1], direction=direction)
+    image = tmp_path / "image.nii.gz"
+    if unit == "pixel":
+        image, assumed = tmp_path / "image.tif", replace(assumed, has_direction=False)
+        stored = Volume(np.zeros(shape, np.uint8))
+    write_volume(image, stored)
+    sized = with_spacing_of(assumed, image)
+    assert sized.spacing == assumed.spacing
+    assert (sized.unit, sized.unit_assumed_in) == ((given, "") if given else ("nm", "case.json"))
+
+
 @pytest.mark.parametrize("ignore_geometry", [False, True])
 @pytest.mark.parametrize(
     ("order", "words"),

@@ -16,7 +16,7 @@ from planewise.inference.cluster import Cluster, Patience, done_again
 from planewise.inference.executor import ThisProcess, WorkerDied, executor, name_of
 from planewise.inference.planes import SharedPredictor, SliceOptions
 from planewise.inference.processes import Processes
-from planewise.inference.worker import Loading, Worker, take_gpu, threads_of_each
+from planewise.inference.worker import SHARED_FOR, Loading, Worker, take_gpu, threads_of_each
 from planewise.volumes.machine import CORES, cores_of_each, machine_cores
 
 AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 1)
@@ -146,9 +146,30 @@ def test_the_workers_of_a_scheduler(scheduler):
         check_slices_are_shared(workers, PlanewiseError)
 
 
-def test_the_workers_of_a_scheduler_share_the_cores_of_their_machine(scheduler):
+def test_the_workers_of_a_scheduler_share_the_cores_of_their_machine(scheduler, monkeypatch):
+    from distributed import Scheduler
+
+    asked, identity = [], Scheduler.identity
+
+    def told(itself, **given):
+        asked.append(given)
+        return identity(itself, **given)
+
+    monkeypatch.setattr(Scheduler, "identity", told)
     with Cluster(Adder, "cpu", scheduler(1, threads=3).scheduler_address, 0) as workers:
+        asked.clear()  # what dask itself asks as it starts
         assert [workers.result(workers.submit(machine_cores)) for _ in range(3)] == [2, 2, 2]
+    assert asked == [{}]  # by the worker, for all its tasks, and without what older dask does not take
+
+
+def test_a_worker_asks_now_and_then_who_shares_its_machine(monkeypatch):
+    used, asked = [], iter((4, 2))
+    monkeypatch.setattr("planewise.inference.worker.machine_cores", lambda: 8)
+    monkeypatch.setattr("planewise.inference.worker.use_cores", used.append)
+    worker = Worker()
+    for _ in range(SHARED_FOR + 1):
+        worker.share_cores(lambda: next(asked))
+    assert used == [2, 4]
 
 
 def test_no_workers_are_mentioned_once_and_not_waited_for_for_ever(scheduler, capsys):

@@ -48,3 +48,27 @@ def test_a_setting_that_came_later_and_changes_nothing_does_not_refuse_a_trainin
     crops = now.model_copy(update={"near_objects": 0.5}).model_dump(mode="json")
     with pytest.raises(PlanewiseError, match=r"\(little_data near_objects: 0.0 -> 0.5\)"):
         check_same_training(before, with_recipe(**crops), tmp_path / "last.pth")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"classes": "a"}, {}, "classes: a -> none"),
+        ({}, {"classes": "a"}, "classes: none -> a"),
+        ({"base": "gone"}, {}, "base: gone -> none"),
+        ({"little_data": {}}, {}, "another little_data"),
+        ({"little_data": None}, {"little_data": {}}, "another little_data"),
+    ],
+)
+def test_what_only_one_of_two_trainings_has_makes_them_different(tmp_path, before, now, said):
+    old, new = (options(None) | {"identity": identity} for identity in (before, now))
+    with pytest.raises(PlanewiseError, match=rf"\({said}\)"):
+        check_same_training({"ends": [2], "step": 1, "options": old}, new, tmp_path / "last.pth")
+
+
+def test_what_is_none_or_missing_is_the_same(tmp_path):
+    old, new = (options(None) | {"identity": identity} for identity in ({"classes": None, "little_data": None}, {}))
+    check_same_training({"ends": [2], "step": 1, "options": old}, new, tmp_path / "last.pth")
+    del old["warm_up"]
+    with pytest.raises(PlanewiseError, match=r"\(warm_up: none -> 1\)"):
+        check_same_training({"ends": [2], "step": 1, "options": old}, new, tmp_path / "last.pth")

@@ -1,8 +1,11 @@
+import errno
+from pathlib import Path
+
 import pytest
 from torch.multiprocessing import ProcessExitedException
 
 from planewise.errors import PlanewiseError, WorkFailed
-from planewise.training.launch import fabric_of, launch
+from planewise.training.launch import fabric_of, launch, training_alone
 from planewise.training.loop_options import LoopOptions
 
 
@@ -42,3 +45,17 @@ def test_a_process_that_died_leads_to_resuming_only_what_was_saved(saved, words,
         (tmp_path / "last.ckpt").touch()
     with pytest.raises(WorkFailed, match=rf"died \(SIGKILL.*{words}"):
         launch(Dies(), options(devices=1), lambda fabric: None, tmp_path / "last.ckpt")
+
+
+def test_a_folder_that_none_may_look_into_is_refused(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for name in ("stat", "mkdir"):
+        monkeypatch.setattr(Path, name, refused)
+    folder = tmp_path / "closed" / "models"
+    with (
+        pytest.raises(PlanewiseError, match=r"models: cannot be written \(Permission denied\); give another folder"),
+        training_alone(folder, "cells", "--model_name"),
+    ):
+        pass

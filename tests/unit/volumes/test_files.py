@@ -156,7 +156,7 @@ def test_a_sidecar_whose_unit_nothing_states_is_read_as_nm_and_never_as_mm(tmp_p
     folder.mkdir()
     volume = with_sidecar(folder, [5, 0.7, 0.7])
     assert (volume.unit, volume.spacing_in("um")) == ("nm", pytest.approx((0.005, 0.0007, 0.0007)))
-    said = f"Spacings in {{case}}.json in {folder} are read as nm, since no unit is stated"
+    said = f"Spacings in {{case}}.json in {folder} state no unit: sizes are read as nm, and scores are in voxels"
     assert said in capsys.readouterr().err
     for convert in (volume.spacing_in, volume.in_unit):
         with pytest.raises(PlanewiseError, match=r"case\.json: gives a spacing without a unit.*spacing_unit"):
@@ -183,7 +183,7 @@ def test_a_unit_that_is_null_is_none_at_all(tmp_path, capsys):
     (tmp_path / "dataset.json").write_text('{"spacing_unit": null}')
     volume = with_sidecar(tmp_path / "imagesTr", [5, 2, 2])
     assert (volume.unit, bool(volume.unit_assumed_in)) == ("nm", True)
-    assert "are read as nm" in capsys.readouterr().err
+    assert "sizes are read as nm" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["spacing_unit", "unit"])

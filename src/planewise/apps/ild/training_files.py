@@ -1,5 +1,6 @@
 """The files of a finished training: the best and the last model, each as a file and as a hub folder."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,30 @@ def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: flo
 
 
 def _patients_of(prepared: list[Path], work: Path) -> dict[Path, str]:
-    """Return the patient of each prepared case: as it was prepared, else by the names."""
-    listed = work / PATIENTS_FILE
-    names = [path.stem for path in prepared]
-    try:
-        patients = patients_of(names, file=listed if listed.is_file() else None)
-    except PlanewiseError:
-        warn(f"Neither {listed} nor the names tell whose scans the held-out {first_few(names)} are: each is a patient")
-        patients = {name: name for name in names}
-    return {path: patients[path.stem] for path in prepared}
+    """Return the patient of each prepared case: as it was prepared, else by the names.
+
+    Cases of which neither tells count as of one patient: scores are rather not calibrated than by too few.
+    """
+    listed, names = work / PATIENTS_FILE, [path.stem for path in prepared]
+    known: dict[str, str] = {}
+    if listed.is_file():
+        try:
+            known = patients_of(names, file=listed)
+        except PlanewiseError as error:
+            warn(f"{str(error).removeprefix('--patients ')}; the names are asked instead")
+            for name in names:
+                with suppress(PlanewiseError):
+                    known |= patients_of([name], file=listed)
+    lacking = [name for name in names if name not in known]
+    if lacking:
+        try:
+            named = patients_of(names)
+            as_listed = {named[name]: patient for name, patient in known.items()}
+            known |= {name: as_listed.get(named[name], named[name]) for name in lacking}
+        except PlanewiseError:
+            warn(
+                f"Neither {listed} nor the names tell whose scans the held-out {first_few(lacking)} are: they count as "
+                "of one patient"
+            )
+            known |= dict.fromkeys(lacking, "unknown")
+    return {path: known[path.stem] for path in prepared}

@@ -46,7 +46,8 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
                 return in_its_unit
             if not stated and not _agree(volume, placed):
                 say_once(
-                    f"Spacings in {{case}}.json in {path.parent} are read as {USUAL_UNIT}, since no unit is stated; "
+                    f"Spacings in {{case}}.json in {path.parent} state no unit: sizes are read as {USUAL_UNIT}, and "
+                    "scores are in voxels, unless the image of labels states a unit that fits; "
                     '"spacing_unit" there or in a dataset.json in the folder above states one'
                 )
                 placed = replace(placed, unit_assumed_in=str(sidecar))

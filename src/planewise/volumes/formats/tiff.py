@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, first_line
 from planewise.progress import say_once
 from planewise.volumes.axes import as_zyx, order_of
 from planewise.volumes.formats import Format, stem_of
@@ -41,8 +41,11 @@ class _TiffVoxels(ReadWhenIndexed):
                     return tiff.asarray(maxworkers=2)
                 with tiff.aszarr(level=0) as store:
                     return zarr.open(store, mode="r")[index]
-        except RuntimeError as error:  # of the decoder
-            raise PlanewiseError(f"{self.path}: is damaged: a page cannot be decoded; copy the file again") from error
+        except RuntimeError as error:  # of the decoder, or of the threads it runs in
+            raise PlanewiseError(
+                f"{self.path}: a page cannot be decoded ({first_line(error)}); unless memory or threads are lacking, "
+                "the file is damaged: copy it again"
+            ) from error
 
 
 def _open_tiff(path: Path, channel: int | None) -> Volume:

@@ -37,9 +37,26 @@ def test_scores_are_calibrated_by_three_patients_held_out_and_what_is_not_is_sai
     assert "Presence of b" not in printed
 
 
-def test_where_nothing_tells_whose_scans_are_held_out_each_is_a_patient(tmp_path, capsys):
+def test_scans_of_which_nothing_tells_whose_they_are_count_as_of_one_patient(tmp_path, capsys):
     scans = [tmp_path / name for name in ("P1_x.npz", "P1_y.npz", "P2.npz")]
-    assert training_files._patients_of(scans, tmp_path) == {path: path.stem for path in scans}
+    assert training_files._patients_of(scans, tmp_path) == dict.fromkeys(scans, "unknown")
     assert "nor the names tell whose scans the held-out P1_x, P1_y, P2 are" in capsys.readouterr().err
     scans = [tmp_path / name for name in ("P1_scan1.npz", "P1_scan2.npz", "P2.npz")]
     assert training_files._patients_of(scans, tmp_path) == dict(zip(scans, ("P1", "P1", "P2")))
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "patients"),
+    [
+        ('{"P1_scan1": "a", "P2": "b"}', "has no patient for P1_scan2, P3", ("a", "a", "b", "P3")),
+        ("{", "patients.json", ("P1", "P1", "P2", "P3")),
+    ],
+)
+def test_the_names_tell_what_a_faulty_list_of_patients_does_not(tmp_path, capsys, content, said, patients):
+    (tmp_path / "patients.json").write_text(content)
+    scans = [tmp_path / f"{name}.npz" for name in ("P1_scan1", "P1_scan2", "P2", "P3")]
+    assert training_files._patients_of(scans, tmp_path) == dict(zip(scans, patients))
+    printed = " ".join(capsys.readouterr().err.split())
+    assert said in printed
+    assert "; the names are asked instead" in printed
+    assert "Neither" not in printed

@@ -279,7 +279,7 @@ def test_a_damaged_file_is_described_in_plain_words(tmp_path):
             whole[: len(whole) // 2],
             r"is damaged: it ends at byte [\d,]+, and names a page at byte [\d,]+; copy",
         ),
-        (whole[:-500], "is damaged: a page cannot be decoded; copy the file again"),
+        (whole[:-500], r"a page cannot be decoded \(.+\); unless .* the file is damaged: copy it again"),
         (b"text" * 9, "begins as no TIFF does; copy the file again, or name it by its format"),
         (b"", "is empty; copy the file again"),
     ):
@@ -290,6 +290,20 @@ def test_a_damaged_file_is_described_in_plain_words(tmp_path):
     path.write_bytes(path.read_bytes()[:9000])
     with pytest.raises(PlanewiseError, match=r"a\.tif: is truncated: 9,000 of [\d,]+ bytes are there; copy"):
         open_volume(path)
+
+
+def test_why_a_page_is_not_decoded_is_said(tmp_path, monkeypatch):
+    """It need not be the file's fault."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((9, 40, 40), np.uint8), photometric="minisblack", compression="zlib")
+    volume = open_volume(path)
+
+    def no_thread(*_, **__):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(tifffile.TiffFile, "asarray", no_thread)
+    with pytest.raises(PlanewiseError, match=r"cannot be decoded \(can't start new thread\); unless memory or threads"):
+        volume.read()
 
 
 def test_colours_are_no_labels_and_no_option_is_named(tmp_path):
