@@ -109,7 +109,7 @@ def test_a_damaged_image_costs_its_pictures_only(dataset, tmp_path, capsys):
     assert run(["compare", str(dataset), "--output", str(out)]) == 1
     assert "one_0000.tiff" in capsys.readouterr().out
     assert results(out)["Dataset001_Balls", "good", "one", "objects", "f1_50"] == "1.000000"
-    assert "one_0000.tiff: cannot be read" in (out / "report.html").read_text()
+    assert "one_0000.tiff: a page cannot be decoded" in (out / "report.html").read_text()
 
 
 def test_a_missing_case(dataset, tmp_path, capsys):

@@ -119,7 +119,7 @@ def test_a_model_trained_on_clips_predicts_both_ways_and_says_so(job, capsys):
     again = ["ild", "train", str(job / "work"), *words[:-6], "--resume"]
     capsys.readouterr()
     assert run([*again, "--train_clips", "2"]) == 2
-    assert "train_clips 3 -> 2" in capsys.readouterr().err
+    assert "train_clips: 3 -> 2" in capsys.readouterr().err
     assert run([*again, "--train_clips", "3"]) == 0
 
 

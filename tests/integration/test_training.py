@@ -91,7 +91,7 @@ def test_another_training_is_no_resumption(trained, stopped, capsys, finished):
     assert run([*trained.command(name, 9, *other), "--resume"]) == 2
     printed = capsys.readouterr().err
     old = {"mito": ("0.003", 2), "ild": ("1e-05", 1)}[trained.app]
-    for words in (f"learning_rate {old[0]} -> 0.5", f"batch_size {old[1]} -> 4", "seed 0 -> 9"):
+    for words in (f"learning_rate: {old[0]} -> 0.5", f"batch_size: {old[1]} -> 4", "seed: 0 -> 9"):
         assert words in printed
     assert run([*trained.command(name, 1), "--resume"]) == 2
     fewer = "fewer iterations 6 -> 2" if trained.app == "mito" else "fewer epochs 3 -> 1"

@@ -217,7 +217,7 @@ def test_a_damaged_image_costs_its_pictures_and_is_named(dataset, capsys, comman
     assert "the report shows outlines only" in printed.out
     page = next(dataset.glob("*/report.html"), None) or dataset / "segs" / "evaluation" / "report.html"
     assert page.read_text().count("data:image/jpeg") >= 2
-    assert re.search(r"two_0000\.tiff: cannot be read .*: outlines only", page.read_text())
+    assert re.search(r"two_0000\.tiff: a page cannot be decoded .*: outlines only", page.read_text())
 
 
 def test_a_damaged_image_costs_the_pictures_after_a_training(dataset):
@@ -240,9 +240,9 @@ def test_damaged_labels_are_a_row(dataset, capsys, command, which):
     if command is not compare:
         statuses = {row["case"]: row["status"] for row in rows(folder / tables.RESULTS)}
         assert statuses["one"] == statuses["three"] == "ok"
-        assert f"{which}/two.tiff: cannot be read" in statuses["two"]
+        assert f"{which}/two.tiff: a page cannot be decoded" in statuses["two"]
     if command is not mito:
-        assert f"{which}/two.tiff: cannot be read" in (folder / "report.html").read_text()
+        assert f"{which}/two.tiff: a page cannot be decoded" in (folder / "report.html").read_text()
     assert "Traceback" not in capsys.readouterr().err
 
 
