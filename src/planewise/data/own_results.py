@@ -80,9 +80,11 @@ def without_results(folders: list[Path]) -> list[Path]:
 
 def _commands_of_results(folder: Path) -> list[str]:
     """Return the commands whose results are all that ``folder`` holds of volumes; none if it holds others too."""
-    named = [manifest_naming(volume) for volume in volumes_in(folder)]
-    if None in named:
-        return []
+    named = []
+    for volume in volumes_in(folder):
+        if (manifest := manifest_naming(volume)) is None:  # of a folder of slices, the first tells
+            return []
+        named.append(manifest)
     within = [] if named else [_read(path) for path in _manifests_within(folder)]
     commands = sorted({manifest.command for manifest in [*named, *within] if manifest is not None})
     return [] if commands and read_folder(folder).series else commands

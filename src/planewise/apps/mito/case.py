@@ -144,17 +144,11 @@ class VolumeToPredict:
             trained = model.object_sizes.voxels_of(each)
             size = "" if each is None else f" ({least * each:.2g} um^3)"
             whole = model.object_sizes.whole
-            if least < 1:
-                yield (
-                    "no object is left out for its size: the smaller objects of the model's training data have less "
-                    "than a voxel here; see --min_size"
-                )
-                return
+            have = f"have {trained:,.0f} voxels here" if trained >= 1 else "have less than a voxel here"
+            small = f"objects under {least:,} voxels{size} are left out" if least else "no object is left out as small"
             yield (
-                f"{WARNING if whole and least > trained else ''}objects under {least:,} voxels{size} are left out; "
-                "the smaller objects of the model's training data "
-                f"{f'have {trained:,.0f} voxels here' if whole else 'are cut by the faces of their volumes'}; "
-                "see --min_size"
+                f"{WARNING if whole and least > trained else ''}{small}; the smaller objects of the model's training "
+                f"data {have if whole else 'are cut by the faces of their volumes'}; see --min_size"
             )
 
     def sized(self, model: ModelFile, options: MitoPredict) -> MitoPredict:

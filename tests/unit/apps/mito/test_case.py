@@ -47,6 +47,22 @@ def test_the_least_size_follows_from_what_was_trained_on_and_from_the_voxels(sid
     assert ("are cut by the faces of their volumes" in said) != whole
 
 
+@pytest.mark.parametrize(
+    ("side_nm", "given", "have"), [(8000.0, None, "have less than a voxel here"), (5.0, 0, "have 48,000 voxels here")]
+)
+def test_where_no_object_is_too_small_the_sizes_of_the_training_are_said_as_they_are(side_nm, given, have):
+    """In voxels of 8 um by a wrong unit, and with --min_size 0."""
+    sizes = ObjectSizes(voxels=48000, um3=0.006, objects=9, whole=True)
+    model = read_model_file(SHIPPED / "MitoNet_small.yaml").model_copy(update={"object_sizes": sizes})
+    volume = Volume(np.zeros((8, 8, 8), np.uint8), (side_nm,) * 3, "nm")
+    options = settled(MitoPredict(**FILES, min_size=given), model)
+    case = VolumeToPredict.of(volume, Path("a.tiff"), None, model, options)
+    *_, said = case.notes(case.sized(model, options), model)
+    assert said == (
+        f"no object is left out as small; the smaller objects of the model's training data {have}; see --min_size"
+    )
+
+
 def test_a_note_is_said_once_with_the_cases_that_it_is_about(capsys, monkeypatch):
     monkeypatch.setenv(ON_TERMINAL, "1")
     cells = {name: ["WARNING: alike", "large pixels" if name < "e" else "small pixels"] for name in "abcdef"}
