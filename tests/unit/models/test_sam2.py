@@ -281,7 +281,7 @@ TOKENS = {"names": {1: "a", 2: "b"}, "weight": torch.zeros(2, 64)}
         ({"class_tokens": {**TOKENS, "names": ["a", "b"]}}, "class_tokens.names: "),
         ({"class_tokens": {**TOKENS, "weight": torch.zeros(3, 64)}}, "class tokens have shape (3, 64); 2 classes"),
         ({"class_tokens": {**TOKENS, "weight": torch.zeros(2)}}, "class tokens have shape (2,); 2 classes"),
-        ({"class_tokens": {**TOKENS, "weight": torch.zeros(2, 64).to_sparse()}}, "must be plain numbers"),
+        ({"class_tokens": {**TOKENS, "weight": torch.zeros(2, 64, dtype=torch.long)}}, "must be plain numbers"),
         ({"image_size": "abc"}, "image_size: "),
         ({"image_size": 10**6}, "image_size: "),
         ({"image_size": 100}, "image_size: "),
