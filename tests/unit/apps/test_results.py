@@ -371,6 +371,7 @@ def test_tables_may_lie_beside_predictions_and_their_manifest(dataset, capsys):
     ("command", "folder"),
     [
         (mito, "instancesTs"),
+        (mito, "imagesTs"),
         (ild, "segs"),
         (ild, "labelsTs"),
         (compare, "imagesTs_m"),
