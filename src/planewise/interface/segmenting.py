@@ -4,11 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from planewise.data.input_images import refuse_result
-from planewise.interface.calls import call, name_of, path_of
+from planewise.interface.calls import call, image_of, name_of, path_of
 from planewise.interface.model import Model, load_model
 from planewise.progress import ProgressFunction
-from planewise.volumes.arrays import as_volume
 from planewise.volumes.volume import Volume
 
 
@@ -45,9 +43,7 @@ def segment(
     with call(progress):
         name = name_of(volume, "volume")
         source = Path(volume) if isinstance(volume, str | os.PathLike) else None
-        if source is not None:
-            refuse_result(source)
-        opened = as_volume(volume, channel, name=name)
+        opened = image_of(volume, name, channel)
         loaded = load_model(model)
         given = options if channel is None else options | {"channel": channel}
         target = None if output is None else path_of(output, "output")
