@@ -77,10 +77,10 @@ def compare(
     background. ``tolerance``: of surface Dice, in nm for nm and um, in mm for mm, in voxels if no unit is known; for
     the default see docs/evaluation.md.
 
-    Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth, for the file of
-    the truth itself, and for a truth that a manifest says was predicted; with ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case
-    is a row with that status instead; a method is left out, which is logged, if none of its files has the name of a
-    case, or if all of them are the truth itself; PlanewiseError if no method is left.
+    Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth, for the file of the
+    truth itself, and for a truth that a manifest says was predicted; with ``ignore_geometry`` arrays are compared voxel
+    by voxel. In folders, such a case is a row with that status instead; a method is left out, which is logged, if none
+    of its files has the name of a case, or if all of them are the truth itself; PlanewiseError if no method is left.
     """
     with call(progress):
         if not isinstance(methods, Mapping):

@@ -172,7 +172,7 @@ def test_a_file_is_not_scored_against_itself_and_a_copy_is_noted_as_by_the_comma
     pw.write_labels(truth, pw.Volume(labels, SPACING_NM, "nm"))
     copy.write_bytes(truth.read_bytes())
     for again in (truth, tmp_path / ".." / tmp_path.name / "truth.nii.gz"):
-        with pytest.raises(PlanewiseError, match="truth.nii.gz: is the truth itself"):
+        with pytest.raises(PlanewiseError, match=r"truth.nii.gz: is the truth itself"):
             pw.score(again, truth)
     noted = pw.score(copy, truth, classes={1: "a", 2: "b"}).notes
     assert noted == (f"{copy} is the truth itself ({truth}): its scores say nothing about a method",)
