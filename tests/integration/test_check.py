@@ -16,6 +16,8 @@ from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manife
 from planewise.data.phantom import em_phantom, write_chest_dataset, write_phantom_dataset
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 from untrained import write_untrained
 
 
@@ -223,6 +225,22 @@ def test_volumes_dicom_and_nothing(tmp_path, capsys):
     assert any("missing" in what for what in printed)
     assert "no such file or folder" in printed
     assert "2 DICOM series" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_folder_of_results_is_said_once(tmp_path, capsys):
+    labels = np.zeros((4, 32, 32), np.uint8)
+    labels[:, 4:20, 4:20] = 1
+    made = {}
+    for name in ("a.tiff", "b.tiff"):
+        write_labels(tmp_path / name, Volume(labels))
+        made[name] = fingerprint(tmp_path / name)
+    record = CaseRecord({"/images/a_0000.tiff": "1 a"}, made)
+    manifest = Manifest(MadeFrom({"command": "mito predict"}, {}), "/models/M.pth", {"a": record})
+    write_manifest(tmp_path / MANIFEST, manifest)
+    assert run(["check", str(tmp_path)]) == 1
+    shown = " ".join("".join(capsys.readouterr()).split())
+    assert "1 problem " in shown
+    assert "holds only results of planewise mito predict, made with /models/M.pth" in shown
 
 
 def test_voxels_smaller_than_atoms_are_a_problem(tmp_path):

@@ -9,7 +9,7 @@ from planewise.apps.check_result import Checked, as_json, print_checked, written
 from planewise.data.case import channel_within, predictions_beside, refuse_missing
 from planewise.data.check import CheckedCase, CheckedImage, check_cases, check_image, impossible_size
 from planewise.data.classes import IGNORE
-from planewise.data.input_images import cases_in
+from planewise.data.input_images import images_to_segment
 from planewise.data.leaks import shared_voxels
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
 from planewise.data.nnunet_check import missing_sidecars, nnunet_problems
@@ -75,7 +75,7 @@ def _check_path(path: Path, options: Check) -> Checked:
     contents = read_folder(path) if path.is_dir() and not ending_of(path) and not volumes_in(path) else None
     if contents is not None and (contents.series or contents.problems):
         return _check_series(path, contents)
-    images, problems = cases_in(path, options.channel, options.sequence)
+    images, problems = images_to_segment(path, options.channel, options.sequence)
     checked = Checked(path, "volumes", problems=problems)
     if not images and not problems:
         problems.append(Problem(str(path), "holds no dataset, volume, image or DICOM series"))

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from planewise.data.case import channel_number, channel_within
+from planewise.data import own_results
 from planewise.data.input_images import cases_in, images_to_segment, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST, SCORES, CaseRecord, Manifest, read_manifest, write_manifest
 from planewise.data.preparation import MadeFrom, fingerprint
@@ -72,6 +73,17 @@ def test_results_are_refused_once_and_it_is_said_what_to_give(tmp_path, capsys):
     write(tmp_path, ["b.tif"])
     assert images_to_segment(tmp_path) == ({"b": tmp_path / "b.tif"}, [])
     assert f"{tmp_path}: passed over what planewise mito predict wrote: a.tif, a_xy.tif" in capsys.readouterr().err
+
+
+def test_a_manifest_is_read_once_until_it_changes(tmp_path, monkeypatch):
+    write_results(tmp_path, names=[f"case{number}.tif" for number in range(9)])
+    read = []
+    monkeypatch.setattr(own_results, "read_manifest", lambda path: read.append(path) or read_manifest(path))
+    for times, command in ((1, "mito predict"), (2, "ild predict")):
+        write_results(tmp_path, command, [f"case{number}.tif" for number in range(9)])
+        with pytest.raises(PlanewiseError, match=command):
+            images_to_segment(tmp_path)
+        assert read == [tmp_path / MANIFEST] * times
 
 
 def test_images_beside_results_of_the_same_names_are_segmented(tmp_path, capsys):
