@@ -253,6 +253,25 @@ def test_voxels_smaller_than_atoms_are_a_problem(tmp_path):
     assert "are 0.03 x 0.005 x 0.005 nm, smaller than atoms" in found["problems"][0]["what"]
 
 
+def test_em_whose_nanometres_were_stored_as_millimetres_is_said(em, tmp_path):
+    """A problem where dataset.json says that it is EM, else only in case it is."""
+    what = "its voxels (z, y, x) are 8 x 8 x 8 mm, far too large for EM: is the unit wrong?"
+    for kind in ("images", "instances"):
+        volume = open_volume(next((em / f"{kind}Tr").glob("*1*.tiff"))).read()
+        name = "a_0000" if kind == "images" else "a"
+        write_volume(tmp_path / "D" / f"{kind}Tr" / f"{name}.nii.gz", Volume(volume, (8.0, 8.0, 8.0), "mm"))
+    path = tmp_path / "D" / "imagesTr" / "a_0000.nii.gz"
+    for channel, expected in (("ssTEM", [str(path)]), ("MRI", [])):
+        meta = {"channel_names": {"0": channel}, "labels": {"background": 0, "mito": 1}, "file_ending": ".nii.gz"}
+        (tmp_path / "D" / "dataset.json").write_text(json.dumps(meta | {"numTraining": 1}))
+        _, (found,) = check(tmp_path / "D", tmp_path=tmp_path)
+        assert [problem["where"] for problem in found["problems"] if problem["what"].startswith(what)] == expected
+    code, (found,) = check(path, tmp_path=tmp_path)
+    assert code == 0
+    for doubt in ("if it is a CT, its values", f"if it is EM, {what}"):
+        assert any(note.startswith(f"{path.name}: {doubt}") for note in found["notes"])
+
+
 def test_a_ct_that_is_not_in_hu_is_said(tmp_path):
     write_chest_dataset(tmp_path / "chest", 0, (12, 48, 48), 1)
     path = next((tmp_path / "chest" / "imagesTr").glob("*.nii.gz"))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.data.case import channel_number, channel_within
 from planewise.data import own_results
+from planewise.data.case import channel_number, channel_within
 from planewise.data.input_images import cases_in, images_to_segment, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST, SCORES, CaseRecord, Manifest, read_manifest, write_manifest
 from planewise.data.preparation import MadeFrom, fingerprint
