@@ -84,8 +84,8 @@ def measure(
 ) -> Measures:
     """Measure the objects of a label volume as ``planewise mito measure`` does; each label above 0 is one object.
 
-    All arguments may be anything that ``open`` takes. ``image``: for mean intensities, and for the spacing if the
-    labels have none. ``references``: other labels by name, to measure contacts and distances with. Raises
+    All arguments may be anything that ``open`` takes. ``image``: for mean intensities, and for what the labels do
+    not state of their spacing. ``references``: other labels by name, to measure contacts and distances with. Raises
     PlanewiseError for an image that planewise predicted, and if one does not lie in the space of the labels; with
     ``ignore_geometry`` arrays are matched voxel by voxel.
     """
@@ -102,8 +102,8 @@ def measure(
         if image is not None:
             opened = image_of(image, "image")
             shown = placed(opened, "image")
-            if canonical.unit == PIXEL != opened.unit:
-                canonical = in_place_of(canonical, opened)
+            canonical = in_place_of(canonical, opened)
+            if stored.unit == PIXEL != canonical.unit:
                 say(f"{name}: the labels state no unit of spacing; the image's spacing is taken")
         return Measures(name, measure_volume(resident(canonical), shown, beside, name))
 

@@ -230,6 +230,22 @@ def test_objects_are_measured_as_the_command_does(balls, tmp_path, monkeypatch):
     assert pw.measure(balls, pw.open(image, spacing=SPACING_NM, unit="nm")).measured.physical
 
 
+@pytest.mark.parametrize(("unit", "side"), [("nm", 8.0), ("um", 0.008)])
+def test_labels_whose_sidecar_states_no_unit_are_measured_in_that_of_the_image(quiet, balls, tmp_path, unit, side):
+    """As by the command: nanometres, which are assumed, do not fit an image in micrometres of the same numbers."""
+    pw.write_volume(tmp_path / "labels" / "case.tiff", pw.Volume(balls.astype(np.uint16)))
+    (tmp_path / "labels" / "case.json").write_text(json.dumps({"spacing": [side] * 3}))
+    image = pw.Volume(balls.astype(np.uint8), (side,) * 3, unit)
+    pw.write_volume(tmp_path / "images" / "case.tiff", image)
+    labels = tmp_path / "labels" / "case.tiff"
+    measures = pw.measure(labels, image)
+    assert measures.measured.spacing == pytest.approx((0.008,) * 3)
+    words = ["mito", "measure", str(labels), "--image", str(tmp_path / "images" / "case.tiff")]
+    assert run([*words, "--output", str(tmp_path / "m")]) == 0
+    (first, *_) = rows_of(tmp_path / "m" / "objects.csv")
+    assert measures.to_frame()["volume_um3"][0] == pytest.approx(float(first["volume_um3"]), rel=1e-4)
+
+
 def test_classes_in_the_lungs_are_measured_as_the_command_does(tmp_path, monkeypatch):
     ct, labels, lungs = chest_boxes()
     for name, volume in (("imagesTs/case_0000", ct), ("labelsTs/case", labels), ("lungs/case", lungs)):
