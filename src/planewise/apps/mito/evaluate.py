@@ -44,12 +44,12 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     pairs = with_labels(pairs, labels, instances=target is None)
     ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
     scored = f"All instances are scored; ignored: {ignored}."
-    say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     benchmark = benchmark_of(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
     derived = _begin(options, [benchmark], folder)
     if derived.is_done():
         say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
         return 0
+    say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     with progress("evaluating", len(pairs), unit="cases") as advance:
         comparison = compare([benchmark], Tolerance(), advance=advance, overlap_alone=True)
     problems = not_delivered([benchmark], comparison.results)
