@@ -7,7 +7,6 @@ or low contrast, two quantiles are mapped to those of the training data by one l
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +21,8 @@ LEAST_CONTRAST = 0.7  # of the training data's contrast: a model has seen as lit
 BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 
 
-class ChosenRange(NamedTuple):
+@dataclass(frozen=True)
+class ChosenRange:
     """The ``range`` in which a model sees a volume, the ``decision`` and its ``doubts`` as text, and the profile."""
 
     range: IntensityRange

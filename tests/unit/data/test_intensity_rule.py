@@ -78,10 +78,10 @@ def test_inverted_contrast_is_refused_and_turned_round_when_told():
 
 
 def test_a_range_that_is_given_is_used_and_nothing_is_judged():
-    range_, note, *_ = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), PATH)
-    assert range_ == IntensityRange(50.0, 150.0, clipped=True)
-    assert "--intensity" in note
-    shares = range_.shares(np.array([0, 50, 100, 150, 255], np.uint8))
+    chosen = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), PATH)
+    assert chosen.range == IntensityRange(50.0, 150.0, clipped=True)
+    assert "--intensity" in chosen.decision
+    shares = chosen.range.shares(np.array([0, 50, 100, 150, 255], np.uint8))
     assert shares.tolist() == pytest.approx([0, 0, 0.5, 1, 1])
 
 
