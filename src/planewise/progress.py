@@ -44,6 +44,7 @@ class Progress:
 
 ProgressFunction = Callable[[Progress], None]
 _function: ContextVar[ProgressFunction | None] = ContextVar("function", default=None)
+_of_another_process: ContextVar[bool] = ContextVar("of_another_process", default=False)
 
 
 class Advance(Protocol):
@@ -103,10 +104,25 @@ def warn(message: str) -> None:
     say(f"{WARNING}{message}")
 
 
-@lru_cache(2**14)  # a volume is opened several times in a run
 def say_once(message: str) -> None:
-    """``say`` a message unless this process has printed it before."""
+    """``say`` a message unless this process has printed it before, or does work ``of_another_process``."""
+    if not _of_another_process.get():
+        _say_once(message)
+
+
+@lru_cache(2**14)  # a volume is opened several times in a run
+def _say_once(message: str) -> None:
     say(message)
+
+
+@contextmanager
+def of_another_process() -> Iterator[None]:
+    """In here ``say_once`` prints nothing: the process that hands out the work has said it of the same files."""
+    token = _of_another_process.set(True)
+    try:
+        yield
+    finally:
+        _of_another_process.reset(token)
 
 
 def each_once() -> Callable[[str], None]:

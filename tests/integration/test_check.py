@@ -16,6 +16,8 @@ from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manife
 from planewise.data.phantom import em_phantom, write_chest_dataset, write_phantom_dataset
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 from untrained import write_untrained
 
 
@@ -225,6 +227,22 @@ def test_volumes_dicom_and_nothing(tmp_path, capsys):
     assert "2 DICOM series" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_folder_of_results_is_said_once(tmp_path, capsys):
+    labels = np.zeros((4, 32, 32), np.uint8)
+    labels[:, 4:20, 4:20] = 1
+    made = {}
+    for name in ("a.tiff", "b.tiff"):
+        write_labels(tmp_path / name, Volume(labels))
+        made[name] = fingerprint(tmp_path / name)
+    record = CaseRecord({"/images/a_0000.tiff": "1 a"}, made)
+    manifest = Manifest(MadeFrom({"command": "mito predict"}, {}), "/models/M.pth", {"a": record})
+    write_manifest(tmp_path / MANIFEST, manifest)
+    assert run(["check", str(tmp_path)]) == 1
+    shown = " ".join("".join(capsys.readouterr()).split())
+    assert "1 problem " in shown
+    assert "holds only results of planewise mito predict, made with /models/M.pth" in shown
+
+
 def test_voxels_smaller_than_atoms_are_a_problem(tmp_path):
     """Of a sidecar in micrometres that says no unit: nanometres are taken."""
     voxels = np.random.default_rng(0).integers(0, 255, (4, 40, 40), np.uint8)
@@ -233,6 +251,25 @@ def test_voxels_smaller_than_atoms_are_a_problem(tmp_path):
     code, (found,) = check(tmp_path / "a.tif", tmp_path=tmp_path)
     assert code == 1
     assert "are 0.03 x 0.005 x 0.005 nm, smaller than atoms" in found["problems"][0]["what"]
+
+
+def test_em_whose_nanometres_were_stored_as_millimetres_is_said(em, tmp_path):
+    """A problem where dataset.json says that it is EM, else only in case it is."""
+    what = "its voxels (z, y, x) are 8 x 8 x 8 mm, far too large for EM: is the unit wrong?"
+    for kind in ("images", "instances"):
+        volume = open_volume(next((em / f"{kind}Tr").glob("*1*.tiff"))).read()
+        name = "a_0000" if kind == "images" else "a"
+        write_volume(tmp_path / "D" / f"{kind}Tr" / f"{name}.nii.gz", Volume(volume, (8.0, 8.0, 8.0), "mm"))
+    path = tmp_path / "D" / "imagesTr" / "a_0000.nii.gz"
+    for channel, expected in (("ssTEM", [str(path)]), ("MRI", [])):
+        meta = {"channel_names": {"0": channel}, "labels": {"background": 0, "mito": 1}, "file_ending": ".nii.gz"}
+        (tmp_path / "D" / "dataset.json").write_text(json.dumps(meta | {"numTraining": 1}))
+        _, (found,) = check(tmp_path / "D", tmp_path=tmp_path)
+        assert [problem["where"] for problem in found["problems"] if problem["what"].startswith(what)] == expected
+    code, (found,) = check(path, tmp_path=tmp_path)
+    assert code == 0
+    for doubt in ("if it is a CT, its values", f"if it is EM, {what}"):
+        assert any(note.startswith(f"{path.name}: {doubt}") for note in found["notes"])
 
 
 def test_a_ct_that_is_not_in_hu_is_said(tmp_path):

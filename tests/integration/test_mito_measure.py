@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, write_manifest
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
@@ -310,6 +312,17 @@ def test_a_reference_of_another_name_or_in_the_place_of_the_labels_is_not_done(t
     assert "references: r -> s" in capsys.readouterr().err
     assert measure(others, "--reference", f"r={labels}", "--output", out) == 1
     assert rows(out / "objects.csv") == before
+
+
+@pytest.mark.parametrize("image", [".", "a.tiff"])
+def test_a_prediction_is_no_image(tmp_path, capsys, image):
+    write_case(tmp_path, "a", 0)
+    predictions = tmp_path / "labels"
+    record = CaseRecord({"/images/a_0000.tiff": "1 a"}, {"a.tiff": fingerprint(predictions / "a.tiff")})
+    manifest = Manifest(MadeFrom({"command": "mito predict"}, {}), "M.pth", {"a": record})
+    write_manifest(predictions / MANIFEST, manifest)
+    assert measure(predictions, "--image", predictions / image, "--output", tmp_path / "out") == 2
+    assert "results are no images: give what was segmented, /images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", ["labels", "images", "nuclei"])

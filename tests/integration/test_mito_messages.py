@@ -45,8 +45,11 @@ def test_the_right_contrast_is_predicted_and_one_that_cannot_be_checked_is_said(
     assert "objects are mostly darker than their surroundings; use --invert for a volume in which they" in what
 
 
-def test_a_right_contrast_that_is_inverted_all_the_same_is_said(phantom, tmp_path, capsys):
-    assert predict(tmp_path, phantom, "--axes", "xy", "--invert", intensities=PHANTOM) == 0
+def test_a_right_contrast_is_not_inverted_unless_its_range_is_given_and_then_it_is_said(phantom, tmp_path, capsys):
+    assert predict(tmp_path, phantom, "--axes", "xy", "--invert", intensities=PHANTOM) == 1
+    assert "and --invert would turn it round: leave --invert out for it" in capsys.readouterr().out
+    unchecked = ("--intensity", "0", "255")
+    assert predict(tmp_path, phantom, "--axes", "xy", "--invert", *unchecked, intensities=PHANTOM) == 0
     said = capsys.readouterr().err
     assert (
         f"WARNING: {tmp_path / 'cell.tif'}: its contrast is that of the training data (thin lines dark, broad" in said

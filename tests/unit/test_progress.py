@@ -18,10 +18,12 @@ from planewise.progress import (
     counted,
     each_once,
     first_few,
+    of_another_process,
     on_terminal,
     progress,
     reported_to,
     say,
+    say_once,
 )
 from planewise.report.tables import print_table
 
@@ -137,6 +139,14 @@ def test_a_line_is_said_once(capfd):
     say_once("a")
     say_once("a")
     assert capfd.readouterr().err == "a\n"
+
+
+def test_what_the_process_that_hands_out_work_has_said_is_not_said_again(capsys):
+    with of_another_process():
+        say_once("voxels of this file are 8 nm")
+    assert capsys.readouterr().err == ""
+    say_once("voxels of this file are 8 nm")
+    assert capsys.readouterr().err == "voxels of this file are 8 nm\n"
 
 
 def test_of_many_names_the_first_are_listed():

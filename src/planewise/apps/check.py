@@ -7,9 +7,16 @@ from planewise.apps.check_model import BATCH, ModelToCheck
 from planewise.apps.check_options import Check
 from planewise.apps.check_result import Checked, as_json, print_checked, written_by_check
 from planewise.data.case import channel_within, predictions_beside, refuse_missing
-from planewise.data.check import CheckedCase, CheckedImage, check_cases, check_image, impossible_size
+from planewise.data.check import (
+    CheckedCase,
+    CheckedImage,
+    check_cases,
+    check_image,
+    impossible_size,
+    too_large_for_em,
+)
 from planewise.data.classes import IGNORE
-from planewise.data.input_images import cases_in
+from planewise.data.input_images import images_to_segment
 from planewise.data.leaks import shared_voxels
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
 from planewise.data.nnunet_check import missing_sidecars, nnunet_problems
@@ -28,6 +35,8 @@ from planewise.volumes.formats.dicom import Contents, read_folder
 from planewise.volumes.formats.dicom.stack import stack
 from planewise.volumes.json_files import finite, write_json
 from planewise.volumes.machine import machine_memory
+
+EM = ("EM", "ELECTRON MICROSCOPY")  # endings of the names of channels of EM, in capitals: FIB-SEM, ssTEM
 
 
 def check(options: Check) -> int:
@@ -75,7 +84,7 @@ def _check_path(path: Path, options: Check) -> Checked:
     contents = read_folder(path) if path.is_dir() and not ending_of(path) and not volumes_in(path) else None
     if contents is not None and (contents.series or contents.problems):
         return _check_series(path, contents)
-    images, problems = cases_in(path, options.channel, options.sequence)
+    images, problems = images_to_segment(path, options.channel, options.sequence)
     checked = Checked(path, "volumes", problems=problems)
     if not images and not problems:
         problems.append(Problem(str(path), "holds no dataset, volume, image or DICOM series"))
@@ -86,8 +95,7 @@ def _check_path(path: Path, options: Check) -> Checked:
             try:
                 case.image = check_image(image, channel_within(image, options.channel))
                 checked.problems += impossible_size(case.image)
-                if ending_of(image) in itk.FORMAT.endings and (why := _not_in_hu(case.image)):  # may be a CT
-                    checked.notes.append(f"{image.name}: if it is a CT, {why}")
+                checked.notes += [f"{image.name}: {doubt}" for doubt in _doubts_of_kind(case.image)]
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(image, error))
             advance(1, name)
@@ -103,9 +111,12 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     with progress("reading", len(cases), unit="cases") as advance:
         checked.cases, problems = check_cases(cases, dataset.labels, lambda name: advance(1, name))
     checked.problems += problems
-    if "CT" in {str(name).upper() for name in dict(meta.get("channel_names", {})).values()}:
-        images = [case.image for case in checked.cases if case.image is not None]
+    channels = {str(name).upper() for name in dict(meta.get("channel_names", {})).values()}
+    images = [case.image for case in checked.cases if case.image is not None]
+    if "CT" in channels:
         checked.problems += [Problem(str(image.path), why) for image in images if (why := _not_in_hu(image))]
+    if any(name.endswith(EM) for name in channels):
+        checked.problems += [Problem(str(image.path), why) for image in images if (why := too_large_for_em(image))]
     checked.notes += [f"{WARNING}{note}" for case in checked.cases for note in case.notes]
     truths = [case.truth for case in dataset.train if case.truth]
     checked.notes += [f"{WARNING}{note}" for note in notes_on_predicted(truths)]
@@ -133,6 +144,14 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     if dataset.train and checked.patients and not dataset.train[0].instances:
         _note_split(dataset, checked)
     return checked
+
+
+def _doubts_of_kind(image: CheckedImage) -> list[str]:
+    """Return what is wrong with an image if it is a CT, and if it is EM: no file says which of them it is."""
+    if not (not_in_hu := _not_in_hu(image)):
+        return []
+    doubts = [f"if it is a CT, {not_in_hu}"] if ending_of(image.path) in itk.FORMAT.endings else []
+    return doubts + [f"if it is EM, {why}" for why in [too_large_for_em(image)] if why]
 
 
 def _not_in_hu(image: CheckedImage) -> str:

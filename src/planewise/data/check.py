@@ -26,6 +26,7 @@ from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 LEAST_NM = 0.05  # shortest plausible side of a voxel: atoms are further apart
+MOST_EM_NM = 10_000.0  # longest plausible side of a voxel in EM, with room: sections are hundreds of times thinner
 COMPONENT_VOXELS = 2**28  # largest semantic truth whose objects are counted, which needs all of it in memory
 
 
@@ -74,9 +75,19 @@ def impossible_size(image: CheckedImage) -> list[Problem]:
     """Return a problem if voxels are smaller than atoms, which means that the unit is wrong."""
     if image.volume.unit == PIXEL or min(image.volume.spacing_in("nm")) >= LEAST_NM:
         return []
+    return [Problem(str(image.path), _wrong_size(image, "smaller than atoms"))]
+
+
+def too_large_for_em(image: CheckedImage) -> str:
+    """Return why an image's voxels have a wrong unit, in case it is EM; "" if they may have the right one."""
+    if image.volume.unit == PIXEL or min(image.volume.spacing_in("nm")) <= MOST_EM_NM:
+        return ""
+    return _wrong_size(image, "far too large for EM")
+
+
+def _wrong_size(image: CheckedImage, what: str) -> str:
     sides = " x ".join(f"{size:.4g}" for size in image.volume.spacing)
-    what = f"its voxels (z, y, x) are {sides} {image.volume.unit}, smaller than atoms: is the unit wrong?"
-    return [Problem(str(image.path), f"{what} {UNIT_RULE}")]
+    return f"its voxels (z, y, x) are {sides} {image.volume.unit}, {what}: is the unit wrong? {UNIT_RULE}"
 
 
 def check_cases(

@@ -7,7 +7,6 @@ or low contrast, two quantiles are mapped to those of the training data by one l
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +21,8 @@ LEAST_CONTRAST = 0.7  # of the training data's contrast: a model has seen as lit
 BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 
 
-class ChosenRange(NamedTuple):
+@dataclass(frozen=True)
+class ChosenRange:
     """The ``range`` in which a model sees a volume, the ``decision`` and its ``doubts`` as text, and the profile."""
 
     range: IntensityRange
@@ -71,7 +71,7 @@ class IntensityRule:
     def doubts(self, profile: IntensityProfile, path: Path) -> Iterator[str]:
         """Yield warnings that a volume's contrast contradicts the user, or may be inverted."""
         against = profile.contrast.against(self.trained.contrast)
-        if self.invert and against == "same":
+        if self.invert and against == "same" and (self.given is not None or not profile.contrast_is_certain):
             yield (
                 f"{WARNING}{path}: its contrast is that of the training data ({profile.contrast}), and --invert "
                 "inverts it; leave --invert out, unless the volume looks inverted"
@@ -94,7 +94,7 @@ def choose_range(
 
     ``given``: black and white as set by the user; then nothing is checked. ``invert``: the user states that contrast is
     inverted. Raises PlanewiseError if the range cannot be determined, if no voxel lies in ``given``, or if contrast is
-    inverted without --invert.
+    certainly inverted without --invert, or certainly not with it.
     """
     if given is not None:
         if profile.most <= given[0] or profile.least >= given[1]:
@@ -106,7 +106,15 @@ def choose_range(
         seen = f"{profile.used}; {low:g} is black, {high:g} white, as set by --intensity"
         return _clipping(profile, low, high), seen
     refuse_what_has_no_range(profile, path)
-    inverted = not invert and profile.contrast.against(trained.contrast) == "inverted"
+    against = profile.contrast.against(trained.contrast)
+    if invert and against == "same" and profile.contrast_is_certain:  # else one volume of a mixed folder is ruined
+        raise PlanewiseError(
+            f"{path}: its contrast is that of the training data ({profile.contrast}), and --invert would turn it "
+            "round: leave --invert out for it. Where a folder holds both, put those that are inverted into another "
+            "folder, and give each folder its own --output; --intensity LOW HIGH beside --invert turns it round all "
+            "the same"
+        )
+    inverted = not invert and against == "inverted"
     if inverted and profile.contrast_is_certain:
         raise PlanewiseError(
             f"{path}: its contrast is inverted: {_lines(profile, trained)}; --invert inverts it, and --intensity LOW "

@@ -69,6 +69,9 @@ def read_manifest(path: Path) -> Manifest | None:
     """Return the manifest at ``path``; None if there is none. Raises PlanewiseError if it is damaged."""
     try:
         content = json.loads(path.read_text("utf-8"))
+        if missing := [name for name in ("options", "model", "cases") if name not in content]:
+            lacks = f"it has no {', '.join(missing)}"
+            raise ValueError(f"{lacks}, as the file of that name beside a SAM2's weights, which is no manifest")
         cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
         for name, record in cases.items():
             fingerprints = [*record.inputs.items(), *record.outputs.items()]

@@ -5,6 +5,7 @@ A manifest only helps here: one that cannot be read is a warning, and nothing is
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from planewise.correction.journal import corrections_folder, review_note
@@ -107,11 +108,20 @@ def _is(path: Path, made: str) -> bool:
     return made == "" or made == fingerprint(path, sidecar=False) or made == fingerprint(path)
 
 
+@lru_cache(maxsize=8)  # each of the many results in a folder asks for it
+def _read_once(path: Path, *_written: int) -> Manifest | None:
+    """Return the manifest at ``path`` as it was ``_written``; it is replaced as a whole, see ``write_manifest``."""
+    return read_manifest(path)
+
+
 def _read(path: Path) -> Manifest | None:
     """Return the manifest at ``path``; None, with a warning, if it cannot be read."""
     try:
-        return read_manifest(path)
-    except PlanewiseError as error:
+        status = path.stat()
+        return _read_once(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, PlanewiseError) as error:
         why = first_line(error.__cause__ or error)
         say_once(
             f"{WARNING}{path}: is not a manifest of planewise ({why}), so nothing is taken for a result by it; move it "

@@ -97,7 +97,7 @@ def score_volumes(benchmark: Benchmark, case: str, pairs: Mapping[str, OpenPair]
     for method, pair in pairs.items():
         named = Pair(case, Path(method), Path("truth"))
         notes = [refuse_image(pair.truth, Path("truth")), refuse_image(pair.predicted, Path(method))]
-        _score_opened(scored, method, pair, tolerance, named, [note for note in notes if note])
+        _score_opened(scored, method, pair, tolerance, named, [note for note in (*notes, *pair.notes) if note])
     return scored.results
 
 

@@ -48,7 +48,7 @@ class Truth(NamedTuple):
 class OpenPair(NamedTuple):
     """A case's label volumes, in one space and in the canonical orientation; a missing prediction is empty.
 
-    ``notes``: which predicted objects lie in several classes, if there are several.
+    ``notes``: what a reader must know of the two, such as which predicted objects lie in several classes.
     """
 
     truth: Volume

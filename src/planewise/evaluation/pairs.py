@@ -117,7 +117,7 @@ def pair_files(
     if volumes:
         refuse_predicted(truths)
         pair = Pair(case_name(truths, labels=True), predictions, truths, ignore_geometry=ignore_geometry)
-        _refuse_truth_itself([pair], predictions, truths)
+        refuse_truth_itself([pair], predictions, truths)
         if case_name(predictions, {pair.case}, labels=True) != pair.case:
             say_once(f"{predictions.name} is scored against {truths.name}, as each is the only file given")
         return [pair]
@@ -165,7 +165,7 @@ def pair_files(
                 truth_problem=truth_problem,
             )
         )
-    _refuse_truth_itself(pairs, predictions, truths)
+    refuse_truth_itself(pairs, predictions, truths)
     if of_planes:
         where = f"{of_planes[0].parent}: {_named(of_planes)}"
         say_once(f"{where}: results of single planes, by name or manifest; they are not scored")
@@ -196,7 +196,7 @@ def _refuse_predicted(files: list[Path], made_by: dict[Path, str], truths: Path)
     )
 
 
-def _refuse_truth_itself(pairs: list[Pair], predictions: Path, truths: Path) -> None:
+def refuse_truth_itself(pairs: list[Pair], predictions: Path, truths: Path) -> None:
     """Raise PlanewiseError if each prediction is the file of its truth, by whatever path: one folder given twice."""
     files = [(pair.prediction, pair.truth) for pair in pairs if pair.prediction and pair.truth]
     if files and all(first.exists() and second.exists() and first.samefile(second) for first, second in files):

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from planewise.data.input_images import refuse_result
 from planewise.errors import PlanewiseError, Problem
 from planewise.options import Options
 from planewise.progress import ProgressFunction, reported_to, warn
-from planewise.volumes.arrays import has_coordinates
+from planewise.volumes.arrays import as_volume, has_coordinates
 from planewise.volumes.formats import stem_of
 from planewise.volumes.layers import is_layer
+from planewise.volumes.volume import Volume
 
 Job = TypeVar("Job", bound=Options)
 
@@ -60,6 +62,16 @@ def path_of(given: Any, argument: str) -> Path:
     if not isinstance(given, str | os.PathLike):
         raise PlanewiseError(f"{argument}: is {type(given).__name__}; it must be a path")
     return Path(given)
+
+
+def image_of(given: Any, name: str, channel: int | None = None) -> Volume:
+    """Return the image that a caller gives as the argument ``name``.
+
+    Raises PlanewiseError if it is no volume, or the path of one that planewise predicted.
+    """
+    if isinstance(given, str | os.PathLike):
+        refuse_result(Path(given))
+    return as_volume(given, channel, name=name)
 
 
 def name_of(given: Any, otherwise: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from planewise.apps.mito.measure import resident
 from planewise.data.space import in_place_of, laid_on
 from planewise.errors import PlanewiseError
-from planewise.interface.calls import call, name_of
+from planewise.interface.calls import call, image_of, name_of
 from planewise.measurement.measuring import measure_volume
 from planewise.measurement.regions import ZoneRule
 from planewise.measurement.tables import contact_rows, distribution_rows, object_rows, volume_rows
@@ -84,10 +84,10 @@ def measure(
 ) -> Measures:
     """Measure the objects of a label volume as ``planewise mito measure`` does; each label above 0 is one object.
 
-    All arguments may be anything that ``open`` takes. ``image``: for mean intensities, and for the spacing if the
-    labels have none. ``references``: other labels by name, to measure contacts and distances with. Raises
-    PlanewiseError if one does not lie in the space of the labels; with ``ignore_geometry`` arrays are matched voxel by
-    voxel.
+    All arguments may be anything that ``open`` takes. ``image``: for mean intensities, and for what the labels do
+    not state of their spacing. ``references``: other labels by name, to measure contacts and distances with. Raises
+    PlanewiseError for an image that planewise predicted, and if one does not lie in the space of the labels; with
+    ``ignore_geometry`` arrays are matched voxel by voxel.
     """
     with call(progress):
         name, path = name_of(labels, "volume"), Path("labels")
@@ -100,10 +100,10 @@ def measure(
         beside = {key: placed(given, key) for key, given in others.items()}
         canonical, shown = to_canonical(stored, labels=True), None
         if image is not None:
-            opened = as_volume(image, name="image")
+            opened = image_of(image, "image")
             shown = placed(opened, "image")
-            if canonical.unit == PIXEL != opened.unit:
-                canonical = in_place_of(canonical, opened)
+            canonical = in_place_of(canonical, opened)
+            if stored.unit == PIXEL != canonical.unit:
                 say(f"{name}: the labels state no unit of spacing; the image's spacing is taken")
         return Measures(name, measure_volume(resident(canonical), shown, beside, name))
 
@@ -125,7 +125,7 @@ def measure_classes(
     ``labels``, ``ct``, ``lungs``: anything that ``open`` takes; without ``lungs`` they are segmented from HU.
     ``classes``: names of the label values; ``fibrosis``: those that count as fibrosis, by default reticulation and
     honeycombing. ``zones`` and ``periphery_mm``: see that command. Raises PlanewiseError for values without a class,
-    or a CT without a spacing.
+    or a CT that planewise predicted or that has no spacing.
     """
     from planewise.apps.ild.options import WINDOWS
     from planewise.data.prepared import as_patient
@@ -139,7 +139,7 @@ def measure_classes(
     with call(progress):
         name, path, image = name_of(labels, "volume"), Path("labels"), Path("ct")
         chosen = choose_classes(dict(classes), (), fibrosis)
-        patient, hu = as_patient(name, as_volume(ct, name="ct"), image, None, None, *WINDOWS["lung"])
+        patient, hu = as_patient(name, image_of(ct, "ct"), image, None, None, *WINDOWS["lung"])
         refuse_unless_hu(hu)
         sides = lungs_within(patient, hu, image, lungs, ignore_geometry)
         stored = as_labels(as_volume(labels, name="labels"), path)

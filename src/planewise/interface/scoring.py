@@ -13,8 +13,9 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.folders import benchmark_of_folders
+from planewise.evaluation.input_checks import truth_itself
 from planewise.evaluation.open_pairs import Ignored, Kept, OpenPair, refuse_unnamed
-from planewise.evaluation.pairs import OK, refuse_predicted
+from planewise.evaluation.pairs import OK, Pair, refuse_predicted, refuse_truth_itself
 from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
 from planewise.interface.calls import call, log_problems, name_of
@@ -76,10 +77,10 @@ def compare(
     background. ``tolerance``: of surface Dice, in nm for nm and um, in mm for mm, in voxels if no unit is known; for
     the default see docs/evaluation.md.
 
-    Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth, and for a truth that
-    a manifest says was predicted; with ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case
-    is a row with that status instead; a method is left out, which is logged, if none of its files has the name of a
-    case, or if all of them are the truth itself; PlanewiseError if no method is left.
+    Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth, for the file of the
+    truth itself, and for a truth that a manifest says was predicted; with ``ignore_geometry`` arrays are compared voxel
+    by voxel. In folders, such a case is a row with that status instead; a method is left out, which is logged, if none
+    of its files has the name of a case, or if all of them are the truth itself; PlanewiseError if no method is left.
     """
     with call(progress):
         if not isinstance(methods, Mapping):
@@ -166,10 +167,19 @@ def _of_volumes(
     pairs = {}
     for name, (there, volume) in volumes.items():
         placed = laid_on(volume, there, stored, path, ignore_geometry)
-        pairs[name] = OpenPair(canonical, kept.read(to_canonical(placed, labels=True)), OK, ignored)
+        of_files = isinstance(methods[name], str | os.PathLike) and isinstance(truth, str | os.PathLike)
+        notes = _notes_on_truth_itself(case, there, path) if of_files else ()
+        pairs[name] = OpenPair(canonical, kept.read(to_canonical(placed, labels=True)), OK, ignored, notes)
     benchmark = Benchmark("", {name: [] for name in methods}, {}, named)
     results = comparison.score_volumes(benchmark, case, pairs, tolerance)
     return Comparison([benchmark], tolerance, results, [])
+
+
+def _notes_on_truth_itself(case: str, prediction: Path, truth: Path) -> tuple[str, ...]:
+    """Return a note if the prediction's file is a copy of the truth. Raises PlanewiseError if it is the truth."""
+    refuse_truth_itself([Pair(case, prediction, truth)], prediction, truth)
+    note = truth_itself(prediction, truth)
+    return (note,) if note else ()
 
 
 def _labels(given: Any, name: str) -> tuple[Path, Volume]:

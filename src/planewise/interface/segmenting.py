@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from planewise.data.input_images import refuse_result
-from planewise.interface.calls import call, name_of, path_of
+from planewise.errors import PlanewiseError
+from planewise.interface.calls import call, image_of, name_of, path_of
 from planewise.interface.model import Model, load_model
-from planewise.progress import ProgressFunction
-from planewise.volumes.arrays import as_volume
+from planewise.progress import ProgressFunction, first_few
+from planewise.volumes.files import open_volume, volumes_in
+from planewise.volumes.formats import ending_of
 from planewise.volumes.volume import Volume
 
 
@@ -40,15 +41,30 @@ def segment(
     ``progress``: a function that is called with a ``Progress``, True to print as the command does, None for nothing.
     ``options``: those of ``planewise mito predict`` or ``planewise ild predict``, by name.
 
-    Raises PlanewiseError for a volume, model or option that cannot be used, and for a volume that planewise predicted.
+    Raises PlanewiseError for a volume, model or option that cannot be used, for a folder of volumes, and for a volume
+    that planewise predicted.
     """
     with call(progress):
         name = name_of(volume, "volume")
         source = Path(volume) if isinstance(volume, str | os.PathLike) else None
-        if source is not None:
-            refuse_result(source)
-        opened = as_volume(volume, channel, name=name)
+        try:
+            opened = image_of(volume, name, channel)
+        except PlanewiseError as error:
+            if source is not None and (volumes := _volumes_within(source)):
+                named = first_few([path.name for path in volumes])
+                raise PlanewiseError(
+                    f"{source}: is a folder of volumes, {named}, and one volume is segmented at a time: call "
+                    "planewise.segment for each; the commands planewise mito predict and planewise ild predict take a "
+                    "folder"
+                ) from error
+            raise
         loaded = load_model(model)
         given = options if channel is None else options | {"channel": channel}
         target = None if output is None else path_of(output, "output")
         return loaded.segment(opened, name, prompts, truth, target, given, source)
+
+
+def _volumes_within(folder: Path) -> list[Path]:
+    """Return the volumes in a folder; none if it is no folder, or if its files are slices, the first having one."""
+    volumes = volumes_in(folder) if folder.is_dir() and not ending_of(folder) else []
+    return volumes if volumes and open_volume(volumes[0]).shape[0] > 1 else []

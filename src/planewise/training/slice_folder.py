@@ -245,16 +245,16 @@ def read_case(
     volume = open_volume(case.image, case.channel)
     if any(volume.tilt):
         tell(f"{case.name}: {stack_note(volume)}")
-    range_, seen, doubts, profile = intensities.range_of(volume, case.image)
-    for doubt in doubts:
+    chosen = intensities.range_of(volume, case.image)
+    for doubt in chosen.doubts:
         tell(doubt)
-    tell(f"{case.name}: {seen}")
+    tell(f"{case.name}: {chosen.decision}")
     if case.truth is not None and is_painted(case.truth):
         tell(f"{case.name}: painted are slices {painted_text(case.truth, volume.shape)}")
     image = read_voxels(volume, case.image)
-    if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
-        image = range_.shares(image)
-    return image, ids, profile.of_range(range_).contrast
+    if not (image.dtype.kind in "ui" and chosen.range == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
+        image = chosen.range.shares(image)
+    return image, ids, chosen.profile.of_range(chosen.range).contrast
 
 
 def _write_case(

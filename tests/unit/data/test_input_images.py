@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from planewise.data import own_results
 from planewise.data.case import channel_number, channel_within
 from planewise.data.input_images import cases_in, images_to_segment, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST, SCORES, CaseRecord, Manifest, read_manifest, write_manifest
@@ -74,6 +75,17 @@ def test_results_are_refused_once_and_it_is_said_what_to_give(tmp_path, capsys):
     assert f"{tmp_path}: passed over what planewise mito predict wrote: a.tif, a_xy.tif" in capsys.readouterr().err
 
 
+def test_a_manifest_is_read_once_until_it_changes(tmp_path, monkeypatch):
+    write_results(tmp_path, names=[f"case{number}.tif" for number in range(9)])
+    read = []
+    monkeypatch.setattr(own_results, "read_manifest", lambda path: read.append(path) or read_manifest(path))
+    for times, command in ((1, "mito predict"), (2, "ild predict")):
+        write_results(tmp_path, command, [f"case{number}.tif" for number in range(9)])
+        with pytest.raises(PlanewiseError, match=command):
+            images_to_segment(tmp_path)
+        assert read == [tmp_path / MANIFEST] * times
+
+
 def test_images_beside_results_of_the_same_names_are_segmented(tmp_path, capsys):
     write_results(tmp_path, names=["a.tiff", "a_xy.tiff", "b.tiff"])
     write_other(tmp_path, ["a.tif", "b.tif"])
@@ -105,9 +117,10 @@ def test_a_manifest_that_cannot_be_read_is_a_warning_and_makes_nothing_a_result(
     tmp_path, capsys, monkeypatch, manifest
 ):
     write(tmp_path, ["a.tif", "b.tif"])
-    (tmp_path / manifest).write_text("{}")
+    (tmp_path / manifest).write_text('{"window": [-600, 1500]}')
     assert list(images_to_segment(tmp_path)[0]) == ["a", "b"]
-    warning = f"WARNING: {tmp_path / manifest}: is not a manifest of planewise ('cases'), so nothing is taken for a"
+    why = "it has no options, model, cases, as the file of that name beside a SAM2's weights, which is no manifest"
+    warning = f"WARNING: {tmp_path / manifest}: is not a manifest of planewise ({why}), so nothing is taken for a"
     assert capsys.readouterr().err.count(warning) == 1
     monkeypatch.chdir(tmp_path)
     assert list(images_to_segment(Path())[0]) == ["a", "b"]

@@ -78,10 +78,10 @@ def test_inverted_contrast_is_refused_and_turned_round_when_told():
 
 
 def test_a_range_that_is_given_is_used_and_nothing_is_judged():
-    range_, note, *_ = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), PATH)
-    assert range_ == IntensityRange(50.0, 150.0, clipped=True)
-    assert "--intensity" in note
-    shares = range_.shares(np.array([0, 50, 100, 150, 255], np.uint8))
+    chosen = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), PATH)
+    assert chosen.range == IntensityRange(50.0, 150.0, clipped=True)
+    assert "--intensity" in chosen.decision
+    shares = chosen.range.shares(np.array([0, 50, 100, 150, 255], np.uint8))
     assert shares.tolist() == pytest.approx([0, 0, 0.5, 1, 1])
 
 
@@ -164,10 +164,17 @@ def test_an_inverted_contrast_that_is_not_certain_is_only_a_warning():
     assert list(IntensityRule(DARK, invert=True).doubts(doubtful, PATH)) == []
 
 
-def test_an_inversion_that_contradicts_the_contrast_is_a_warning():
+def test_an_inversion_that_contradicts_the_contrast_is_refused_and_a_warning_where_that_is_not_certain():
     profile = measure_intensities(Volume(membranes()), PATH)
+    assert profile.contrast_is_certain
     assert list(IntensityRule(DARK).doubts(profile, PATH)) == []
-    (doubt,) = IntensityRule(DARK, invert=True).range_of(Volume(membranes()), PATH).doubts
+    with pytest.raises(PlanewiseError, match=r"^cell.tiff: its contrast is that of the training data .*another folder"):
+        choose_range(profile, DARK, PATH, invert=True)
+    doubtful = replace(profile, contrast_is_certain=False)
+    choose_range(doubtful, DARK, PATH, invert=True)
+    (given,) = IntensityRule(DARK, (0.0, 255.0), invert=True).range_of(Volume(membranes()), PATH).doubts
+    (doubt,) = IntensityRule(DARK, invert=True).doubts(doubtful, PATH)
+    assert doubt == given
     assert doubt.startswith("WARNING: cell.tiff: its contrast is that of the training data (thin lines dark, broad ")
     assert "leave --invert out" in doubt
 

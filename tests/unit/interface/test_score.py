@@ -165,6 +165,19 @@ def test_a_folder_that_cannot_be_compared_is_left_out_as_by_the_command(quiet, b
         pw.compare({"m": other, "n": truth}, truth)
 
 
+def test_a_file_is_not_scored_against_itself_and_a_copy_is_noted_as_by_the_command(quiet, tmp_path):
+    labels = np.zeros((4, 8, 8), np.uint8)
+    labels[:2], labels[2:] = 1, 2
+    truth, copy = tmp_path / "truth.nii.gz", tmp_path / "copy.nii.gz"
+    pw.write_labels(truth, pw.Volume(labels, SPACING_NM, "nm"))
+    copy.write_bytes(truth.read_bytes())
+    for again in (truth, tmp_path / ".." / tmp_path.name / "truth.nii.gz"):
+        with pytest.raises(PlanewiseError, match=r"truth.nii.gz: is the truth itself"):
+            pw.score(again, truth)
+    noted = pw.score(copy, truth, classes={1: "a", 2: "b"}).notes
+    assert noted == (f"{copy} is the truth itself ({truth}): its scores say nothing about a method",)
+
+
 def test_a_prediction_without_a_truth_is_named(quiet, balls, tmp_path, caplog):
     folder = dataset(tmp_path / "D", balls, {"m": balls})
     pw.write_labels(folder / "imagesTs_m" / "b.tiff", pw.Volume(balls, SPACING_NM, "nm"))
@@ -181,6 +194,18 @@ def test_a_truth_that_was_predicted_is_refused(quiet, balls, tmp_path):
         given = balls if refused is truth else tmp_path / "D" / "imagesTs_m"
         with pytest.raises(PlanewiseError, match=r"is given as the truth, and planewise mito predict wrote case.tiff"):
             pw.score(given, refused)
+
+
+def test_a_prediction_is_no_image_to_measure(quiet, balls, tmp_path):
+    image = tmp_path / "case.tiff"
+    pw.write_labels(image, pw.Volume(balls, SPACING_NM, "nm"))
+    record = CaseRecord({"/images/case.tiff": "1 a"}, {image.name: fingerprint(image)})
+    manifest = Manifest(MadeFrom({"command": "mito predict"}, {}), "model.pth", {"case": record})
+    write_manifest(tmp_path / MANIFEST, manifest)
+    with pytest.raises(PlanewiseError, match=r"case.tiff: is a result .* give what was segmented, /images/case.tiff"):
+        pw.measure(balls, image)
+    with pytest.raises(PlanewiseError, match=r"case.tiff: is a result .* give what was segmented, /images/case.tiff"):
+        pw.measure_classes(balls, image, classes={1: "a"})
 
 
 def test_objects_are_measured_as_the_command_does(balls, tmp_path, monkeypatch):
@@ -203,6 +228,22 @@ def test_objects_are_measured_as_the_command_does(balls, tmp_path, monkeypatch):
     assert len(measures.contacts()) == 0
     assert "volume_um3" in set(measures.distributions()["measure"])
     assert pw.measure(balls, pw.open(image, spacing=SPACING_NM, unit="nm")).measured.physical
+
+
+@pytest.mark.parametrize(("unit", "side"), [("nm", 8.0), ("um", 0.008)])
+def test_labels_whose_sidecar_states_no_unit_are_measured_in_that_of_the_image(quiet, balls, tmp_path, unit, side):
+    """As by the command: nanometres, which are assumed, do not fit an image in micrometres of the same numbers."""
+    pw.write_volume(tmp_path / "labels" / "case.tiff", pw.Volume(balls.astype(np.uint16)))
+    (tmp_path / "labels" / "case.json").write_text(json.dumps({"spacing": [side] * 3}))
+    image = pw.Volume(balls.astype(np.uint8), (side,) * 3, unit)
+    pw.write_volume(tmp_path / "images" / "case.tiff", image)
+    labels = tmp_path / "labels" / "case.tiff"
+    measures = pw.measure(labels, image)
+    assert measures.measured.spacing == pytest.approx((0.008,) * 3)
+    words = ["mito", "measure", str(labels), "--image", str(tmp_path / "images" / "case.tiff")]
+    assert run([*words, "--output", str(tmp_path / "m")]) == 0
+    (first, *_) = rows_of(tmp_path / "m" / "objects.csv")
+    assert measures.to_frame()["volume_um3"][0] == pytest.approx(float(first["volume_um3"]), rel=1e-4)
 
 
 def test_classes_in_the_lungs_are_measured_as_the_command_does(tmp_path, monkeypatch):

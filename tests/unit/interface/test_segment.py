@@ -57,6 +57,19 @@ def test_a_prediction_is_no_image(files, quiet):
         pw.segment(path.parent / "out" / "cell.tiff", model, **EASY)
 
 
+def test_a_folder_of_volumes_is_refused_and_it_is_said_what_takes_one(quiet, tmp_path):
+    for name, depth in (("a.tiff", 2), ("b.tiff", 2)):
+        pw.write_volume(tmp_path / "volumes" / name, pw.Volume(np.zeros((depth, 8, 8), np.uint8)))
+    with pytest.raises(
+        PlanewiseError, match=r"volumes: is a folder of volumes, a.tiff, b.tiff, .* for each; the commands"
+    ):
+        pw.segment(tmp_path / "volumes", "MitoNet_v1")
+    pw.write_volume(tmp_path / "slices" / "1.tiff", pw.Volume(np.zeros((1, 8, 8), np.uint8)))
+    pw.write_volume(tmp_path / "slices" / "3.tiff", pw.Volume(np.zeros((1, 8, 8), np.uint8)))
+    with pytest.raises(PlanewiseError, match="lacks number 2"):
+        pw.segment(tmp_path / "slices", "MitoNet_v1")
+
+
 def test_a_path_an_array_and_a_volume_give_what_the_command_line_writes(files, quiet, capfd):
     path, model, written, image = files
     for given in (str(path), pw.open(image, spacing=SPACING_NM, unit="nm"), pw.open(path)):

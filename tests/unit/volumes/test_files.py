@@ -156,7 +156,7 @@ def test_a_sidecar_whose_unit_nothing_states_is_read_as_nm_and_never_as_mm(tmp_p
     folder.mkdir()
     volume = with_sidecar(folder, [5, 0.7, 0.7])
     assert (volume.unit, volume.spacing_in("um")) == ("nm", pytest.approx((0.005, 0.0007, 0.0007)))
-    said = f"Spacings in {{case}}.json in {folder} state no unit: sizes are read as nm, and scores are in voxels"
+    said = f"Spacings in {{case}}.json in {folder} state no unit: sizes are read as nm, and those of labels in"
     assert said in capsys.readouterr().err
     for convert in (volume.spacing_in, volume.in_unit):
         with pytest.raises(PlanewiseError, match=r"case\.json: gives a spacing without a unit.*spacing_unit"):

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from planewise.apps.ild.cohort import choose_series, is_lung_kernel
-from planewise.data.input_images import cases_in
+from planewise.data.input_images import images_to_segment
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.serial.comparability import Scan
@@ -55,7 +55,11 @@ def _volumes_by_date(folder: Path) -> tuple[dict[str, Path | Series], list[Probl
             say(f"{path}: skipped; folders of scans are named by date, such as 2023-01-10")
             continue
         day = "-".join(match.groups())
-        images, wrong = cases_in(path)
+        try:
+            images, wrong = images_to_segment(path)
+        except PlanewiseError as error:
+            problems.append(Problem.of(path, error))
+            continue
         problems += wrong
         if day in chosen:
             problems.append(Problem(str(path), f"is a second folder of {day}; {chosen[day]} is used"))

@@ -77,7 +77,7 @@ def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: flo
         say("Scans unlike the training cannot be recognised: too few patients were prepared with lungs for that")
     if weights.tokens is None:
         return
-    patients = _patients_of(held_out, work)
+    patients = _patients_held_out(held_out, work)
     if (count := len(set(patients.values()))) < LEAST_PATIENTS:
         say(f"Scores are not calibrated: {counted(count, 'patient')} held out for it, {LEAST_PATIENTS} are needed")
         return
@@ -97,7 +97,7 @@ def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: flo
             )
 
 
-def _patients_of(prepared: list[Path], work: Path) -> dict[Path, str]:
+def _patients_held_out(prepared: list[Path], work: Path) -> dict[Path, str]:
     """Return the patient of each prepared case: as it was prepared, else by the names.
 
     Cases of which neither tells count as of one patient: scores are rather not calibrated than by too few.

@@ -173,16 +173,17 @@ class VolumeToPredict:
         PlanewiseError if their range is not clear, or contrast is inverted.
         """
         rule = IntensityRule(model.trained_intensities(), options.intensity, options.invert)
-        range_, seen, doubts, profile = rule.range_of(self.volume, self.path, options.memory_bytes())
-        if doubt := profile.like_labels(self.path):
+        chosen = rule.range_of(self.volume, self.path, options.memory_bytes())
+        seen = chosen.decision
+        if doubt := chosen.profile.like_labels(self.path):
             tell(doubt)
-        for doubt in doubts:
+        for doubt in chosen.doubts:
             tell(doubt)
-        if question := rule.unchecked(profile):
+        if question := rule.unchecked(chosen.profile):
             seen = f"{seen}; its contrast could not be checked"
             tell(question)
         norms = model.norms
-        return SliceOptions(range_, norms.mean, norms.std, model.padding_factor, options.downsampling), seen
+        return SliceOptions(chosen.range, norms.mean, norms.std, model.padding_factor, options.downsampling), seen
 
 
 def say_notes(notes: Mapping[str, Iterable[str]]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from planewise.apps.mito.class_scores import class_benchmarks
 from planewise.apps.mito.label_options import MitoEvaluate
 from planewise.apps.mito.scores import benchmark_of, not_delivered, print_class_scores, print_scores
-from planewise.data.case import label_volumes_in
+from planewise.data.case import images_beside
 from planewise.data.classes import LabelDefinition, Target, dataset_files_above, holds_instances, labels_above
 from planewise.data.derived import Derived
 from planewise.data.panoptic import CLASSES, panoptic_classes
@@ -15,7 +15,7 @@ from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair, pair_files, with_labels
-from planewise.evaluation.result import Result, made_from
+from planewise.evaluation.result import Benchmark, Result, made_from
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say, warn
 from planewise.report.tables import RESULTS, SUMMARY, report_problems, say_notes, write_results
@@ -30,8 +30,6 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
-    if not ending_of(options.truth):
-        refuse_folder_of_inputs(label_volumes_in(options.truth), folder, "--output")
     if (home / CLASSES).is_dir() and not options.things:
         say(f"{home / CLASSES} gives the class of each object; --things NAMES... scores each class separately")
     labels = labels_above(options.truth)
@@ -46,12 +44,12 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     pairs = with_labels(pairs, labels, instances=target is None)
     ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
     scored = f"All instances are scored; ignored: {ignored}."
-    say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     benchmark = benchmark_of(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
-    derived = Derived.begin(folder, "mito evaluate", *made_from([benchmark]), (RESULTS, SUMMARY))
+    derived = _begin(options, [benchmark], folder)
     if derived.is_done():
         say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
         return 0
+    say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     with progress("evaluating", len(pairs), unit="cases") as advance:
         comparison = compare([benchmark], Tolerance(), advance=advance, overlap_alone=True)
     problems = not_delivered([benchmark], comparison.results)
@@ -92,7 +90,7 @@ def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDef
     say(f"Classes: {classes}.")
     name = options.truth.resolve().parent.name
     benchmarks = class_benchmarks(name, options.predictions.name, pairs, classes, {})
-    derived = Derived.begin(folder, "mito evaluate", *made_from(benchmarks), (RESULTS, SUMMARY))
+    derived = _begin(options, benchmarks, folder)
     if derived.is_done():
         say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
         return 0
@@ -107,6 +105,16 @@ def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDef
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     print_class_scores(comparison.results, folder)
     return report_problems(problems)
+
+
+def _begin(options: MitoEvaluate, benchmarks: list[Benchmark], folder: Path) -> Derived:
+    """Begin the tables in ``folder``: they may lie beside the predictions, but not among the truth or its images."""
+    made_with, files = made_from(benchmarks)
+    pairs = [pair for benchmark in benchmarks for of_method in benchmark.methods.values() for pair in of_method]
+    truth = options.truth.parent if ending_of(options.truth) else options.truth
+    others = files.keys() - {pair.prediction for pair in pairs}
+    refuse_folder_of_inputs([*others, *images_beside(truth).values()], folder, "--output")
+    return Derived.begin(folder, "mito evaluate", made_with, files, (RESULTS, SUMMARY))
 
 
 def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | None:

@@ -15,7 +15,7 @@ from planewise.data.case import (
     plane_of,
 )
 from planewise.data.classes import DATASET_FILE, holds_instances, ignore_label_within, labels_above
-from planewise.data.input_images import cases_in
+from planewise.data.input_images import images_to_segment, refuse_result
 from planewise.data.object_tables import table_of_objects
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.class_contacts import key_of
@@ -66,13 +66,17 @@ def label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]
 
 
 def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Problem]) -> list[Sources]:
-    """Return the cases with their files; a case without its image or a reference becomes a problem."""
+    """Return the cases with their files; a case without its image or a reference becomes a problem.
+
+    Raises PlanewiseError for an image that planewise predicted.
+    """
     images: dict[str, Path] = {}
     if options.image is not None and is_volume(options.image, "--image"):
+        refuse_result(options.image)
         name = next(iter(volumes)) if len(volumes) == 1 else case_name(options.image)  # of one case, whatever its name
         images = {name: options.image}
     elif options.image is not None:
-        images, wrong = cases_in(options.image, options.channel)
+        images, wrong = images_to_segment(options.image, options.channel)
         problems += wrong
     references = dict(_reference(text) for text in options.reference)
     cases = []

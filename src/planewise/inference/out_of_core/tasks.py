@@ -38,6 +38,7 @@ from planewise.inference.panoptic_result import AllThings, ClassMap
 from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.planes import SlicePredictor, plane_outputs
 from planewise.inference.runs import Runs
+from planewise.progress import of_another_process
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats.ome_zarr import Index, fill_block, open_to_fill
 from planewise.volumes.machine import machine_cores
@@ -48,7 +49,8 @@ def read_slab(job: Job, plane: Plane, start: int) -> np.ndarray:
     """Return the voxels (z, y, x) of the slab of ``plane`` that begins with slice ``start``."""
     slab, axis = job.slab(plane, start), AXIS[plane]
     index = tuple(slab if i == axis else slice(None) for i in range(3))
-    return read_voxels(open_volume(job.source, job.channel), job.source, index)
+    with of_another_process():
+        return read_voxels(open_volume(job.source, job.channel), job.source, index)
 
 
 def predict_slab(

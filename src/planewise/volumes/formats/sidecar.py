@@ -47,7 +47,7 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
             if not stated and not _agree(volume, placed):
                 say_once(
                     f"Spacings in {{case}}.json in {path.parent} state no unit: sizes are read as {USUAL_UNIT}, and "
-                    "scores are in voxels, unless the image of labels states a unit that fits; "
+                    "those of labels in the unit of their image, if it states one that fits; "
                     '"spacing_unit" there or in a dataset.json in the folder above states one'
                 )
                 placed = replace(placed, unit_assumed_in=str(sidecar))

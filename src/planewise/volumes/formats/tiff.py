@@ -20,6 +20,7 @@ from planewise.volumes.units import PIXEL, read_spacing
 from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, ReadWhenIndexed, Spacing, Volume, slabs
 
 IMAGE_DESCRIPTION, ASCII = 270, 2  # a tag of TIFF, and the type of its value
+BEGINNINGS = (b"II", b"MM", b"EP")  # of TIFFs in either order of bytes, and of one kind that only tifffile knows
 OFFSET = re.compile(r"invalid page offset (\d+)")  # in tifffile's messages
 
 
@@ -129,9 +130,11 @@ def _tiff_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except tifffile.TiffFileError as error:
-        if not str(error).startswith("not a TIFF file"):
+        with path.open("rb") as file:
+            begins = file.read(2)
+        if begins in BEGINNINGS:
             raise
-        what = "begins as no TIFF does" if path.stat().st_size else "is empty"
+        what = "begins as no TIFF does" if begins else "is empty"
         raise PlanewiseError(f"{path}: {what}; copy the file again, or name it by its format") from error
     finally:
         logger.removeHandler(handler)

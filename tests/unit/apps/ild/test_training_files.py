@@ -39,10 +39,10 @@ def test_scores_are_calibrated_by_three_patients_held_out_and_what_is_not_is_sai
 
 def test_scans_of_which_nothing_tells_whose_they_are_count_as_of_one_patient(tmp_path, capsys):
     scans = [tmp_path / name for name in ("P1_x.npz", "P1_y.npz", "P2.npz")]
-    assert training_files._patients_of(scans, tmp_path) == dict.fromkeys(scans, "unknown")
+    assert training_files._patients_held_out(scans, tmp_path) == dict.fromkeys(scans, "unknown")
     assert "nor the names tell whose scans the held-out P1_x, P1_y, P2 are" in capsys.readouterr().err
     scans = [tmp_path / name for name in ("P1_scan1.npz", "P1_scan2.npz", "P2.npz")]
-    assert training_files._patients_of(scans, tmp_path) == dict(zip(scans, ("P1", "P1", "P2")))
+    assert training_files._patients_held_out(scans, tmp_path) == dict(zip(scans, ("P1", "P1", "P2")))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_scans_of_which_nothing_tells_whose_they_are_count_as_of_one_patient(tmp
 def test_the_names_tell_what_a_faulty_list_of_patients_does_not(tmp_path, capsys, content, said, patients):
     (tmp_path / "patients.json").write_text(content)
     scans = [tmp_path / f"{name}.npz" for name in ("P1_scan1", "P1_scan2", "P2", "P3")]
-    assert training_files._patients_of(scans, tmp_path) == dict(zip(scans, patients))
+    assert training_files._patients_held_out(scans, tmp_path) == dict(zip(scans, patients))
     printed = " ".join(capsys.readouterr().err.split())
     assert said in printed
     assert "; the names are asked instead" in printed

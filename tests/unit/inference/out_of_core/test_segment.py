@@ -1,4 +1,5 @@
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from planewise.inference.out_of_core import segment as segment_module
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
 from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
 from planewise.inference.out_of_core.slabs import filter_slab
+from planewise.inference.out_of_core.tasks import read_slab
 from planewise.inference.panoptic_result import AllThings, ClassMap
 from planewise.inference.planes import SliceOptions, plane_outputs
 from planewise.volumes.files import open_volume
@@ -111,6 +113,17 @@ def test_each_slab_is_read_once(tmp_path, labels, monkeypatch):
     job = job_of(tmp_path, labels, GroupingOptions(min_size=100, min_extent=3), {"xy": 20}, 4, vote=1)
     run(job)
     assert sorted(reads) == sorted((plane, start) for plane in job.axes for start in job.starts(plane))
+
+
+def test_a_worker_does_not_say_again_what_opening_the_volume_said(tmp_path, labels, capsys):
+    job = job_of(tmp_path, labels, GroupingOptions(), {"xy": 20})
+    source = tmp_path / "in.tiff"
+    write_labels(source, Volume(labels))
+    (tmp_path / "in.json").write_text('{"spacing": [8, 8, 8]}')
+    read_slab(replace(job, source=source), "xy", 0)
+    assert capsys.readouterr().err == ""
+    open_volume(source)
+    assert "state no unit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("axes", "vote"), [(("xz",), 1), (("xy", "yz"), 1)])
