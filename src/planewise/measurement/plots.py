@@ -9,7 +9,7 @@ import numpy as np
 from planewise.measurement.groups import MIXED, Comparison, Member, animal_means
 from planewise.measurement.tables import name_of
 from planewise.measurement.volume_measures import Measured
-from planewise.report.figures import new_figure
+from planewise.report.figures import new_figure, save_figure
 from planewise.volumes.atomic import atomic_path
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
@@ -56,7 +56,7 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
     if handles and len(cases) <= MANY_CASES:
         figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     with atomic_path(picture) as temporary:
-        figure.savefig(temporary)
+        save_figure(figure, temporary)
 
 
 def animals_picture(
@@ -99,7 +99,7 @@ def animals_picture(
     for axes in panels[len(compared) :]:
         axes.set_axis_off()
     with atomic_path(picture) as temporary:
-        figure.savefig(temporary)
+        save_figure(figure, temporary)
 
 
 def _effect(row: Comparison) -> str:

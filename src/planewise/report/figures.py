@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -13,11 +13,22 @@ from planewise.volumes.label_names import CLASS_COLOURS, class_colours
 TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
 
 
-def new_figure(width: float, height: float) -> Any:
-    """Return an empty figure, width and height in inches."""
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Any:
+    """Return an empty figure, width and height in inches; without ``layout`` its axes stay where they are put."""
     from matplotlib.figure import Figure  # without pyplot: no state, no display
 
-    return Figure(figsize=(width, height), layout="constrained", dpi=130)
+    return Figure(figsize=(width, height), layout=layout, dpi=130)
+
+
+def save_figure(figure: Any, target: Path | IO[Any], **options: Any) -> None:
+    """Write a figure into a file or a buffer; ``options``: those of Matplotlib's ``savefig``.
+
+    The axes are laid out here, since ``savefig`` draws everything once more for a layout that is not done.
+    """
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+    figure.savefig(target, **options)
 
 
 def training_curve(metrics: Path, picture: Path, score: str) -> None:
@@ -30,8 +41,9 @@ def training_curve(metrics: Path, picture: Path, score: str) -> None:
     smooth = np.convolve(np.pad(loss, (window - 1, 0), mode="edge"), np.full(window, 1 / window), mode="valid")
     validated, scored = ([row for row in rows if row.get(f"val_{name}")] for name in ("loss", "score"))
 
-    figure = new_figure(10, 3.4)
-    loss_axes, score_axes, rate_axes = figure.subplots(1, 3)
+    figure = new_figure(10, 3.4, layout=None)  # finding the places would take longer than all the rest
+    places = {"left": 0.145, "right": 0.985, "bottom": 0.15, "top": 0.9, "wspace": 0.36}
+    loss_axes, score_axes, rate_axes = figure.subplots(1, 3, gridspec_kw=places)
     loss_axes.plot(steps, smooth, color="#0072B2", label="training" + (f", mean of {window}" if window > 1 else ""))
     at = [int(row["step"]) for row in validated]
     loss_axes.plot(at, [float(row["val_loss"]) for row in validated], "o-", color="#D55E00", label="validation")
@@ -43,7 +55,7 @@ def training_curve(metrics: Path, picture: Path, score: str) -> None:
     rate_axes.plot(steps, [float(row["learning_rate"]) for row in rows], color="#0072B2")
     rate_axes.set(xlabel="step", ylabel="learning rate", title="Learning rate")
     with atomic_path(picture) as temporary:
-        figure.savefig(temporary)
+        save_figure(figure, temporary)
 
 
 def fullest_slice(truth: np.ndarray | None, predicted: np.ndarray) -> int:
@@ -72,7 +84,7 @@ def comparison_picture(
         handles.append(outlined.plot([], [], color=colour, linestyle=style, label=name)[0])
     outlined.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False)
     with atomic_path(picture) as temporary:
-        axes.savefig(temporary)
+        save_figure(axes, temporary)
 
 
 def histogram(values: list[float], picture: Path, title: str, note: str) -> None:
@@ -88,7 +100,7 @@ def histogram(values: list[float], picture: Path, title: str, note: str) -> None
         axes.axvline(float(np.mean(values)), color="#D55E00")
     axes.text(0.02, 0.97, f"{summary}\n{note}", transform=axes.transAxes, va="top", fontsize=8)
     with atomic_path(picture) as temporary:
-        figure.savefig(temporary)
+        save_figure(figure, temporary)
 
 
 def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: Path) -> None:
@@ -105,7 +117,7 @@ def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: P
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.legend(fontsize=7, loc="lower right")
     with atomic_path(picture) as temporary:
-        figure.savefig(temporary)
+        save_figure(figure, temporary)
 
 
 def overlay_picture(
@@ -129,4 +141,4 @@ def overlay_picture(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, frameon=False, fontsize=8
     )
     with atomic_path(picture) as temporary:
-        figure.savefig(temporary)
+        save_figure(figure, temporary)

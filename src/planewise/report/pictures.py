@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from planewise.report.figures import save_figure
 from planewise.volumes.atomic import atomic_path
 
 QUALITY = 60  # of JPEG
@@ -57,7 +58,7 @@ def write_votes(path: Path, image: np.ndarray, votes: np.ndarray, planes: int) -
 def figure_uri(figure: Any, dpi: int) -> str:
     """Return a figure of Matplotlib as a data URI, transparent where it draws nothing."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, transparent=True)
+    save_figure(figure, buffer, format="png", dpi=dpi, transparent=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -12,7 +12,7 @@ from planewise.evaluation.instances import ACCURACY_THRESHOLDS
 from planewise.evaluation.result import Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.voxels import mean_of_defined
-from planewise.report.figures import new_figure
+from planewise.report.figures import new_figure, save_figure
 
 INK = "#010203"  # stands for the page's own colour until the SVG is written
 # Okabe and Ito, without the truth's orange
@@ -145,7 +145,7 @@ def as_svg(figure: Any, description: str) -> str:
             spine.set_visible(name in ("left", "bottom"))
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": description}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        save_figure(figure, buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     svg = text[text.index("<svg") :].replace(INK, "currentColor")
     # Names of parts are the same in every plot, and one page holds many.

@@ -70,17 +70,13 @@ def _nearest(
     at: np.ndarray, depth: np.ndarray, colour: np.ndarray, shape: tuple[int, int], size: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return depth and colour (rows, columns) of the voxels nearest to the viewer; each covers ``size`` pixels."""
-    seen, colours = np.full(shape, -np.inf), np.zeros(shape, np.uint8)
-    order = np.argsort(depth, kind="stable")  # the nearest is written last, and stays
-    at, depth, colour = at[order], depth[order], colour[order]
-    reach = int(np.ceil(size / 2))
-    for dx in range(-reach, reach + 1):
-        for dy in range(-reach, reach + 1):
-            x, y = np.clip(at[:, 0] + dx, 0, shape[1] - 1), np.clip(at[:, 1] + dy, 0, shape[0] - 1)
-            nearer = depth > seen[y, x]
-            seen[y[nearer], x[nearer]] = depth[nearer]
-            colours[y[nearer], x[nearer]] = colour[nearer]
-    return seen, colours
+    from scipy import ndimage
+
+    order = np.argsort(depth, kind="stable")
+    nearest = np.zeros(shape, np.int32)  # the voxel's place in this order, from 1
+    nearest[at[order, 1], at[order, 0]] = np.arange(1, len(order) + 1)  # the nearest is written last, and stays
+    nearest = ndimage.maximum_filter(nearest, 2 * int(np.ceil(size / 2)) + 1, mode="constant")
+    return np.append(-np.inf, depth[order])[nearest], np.append(np.uint8(0), colour[order])[nearest]
 
 
 def _shaded(depth: np.ndarray, colour: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 Slices say little about objects: a network that is better pixel by pixel may detect more false objects.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
@@ -27,6 +28,8 @@ IOU = 0.5  # from which on an object counts as detected
 VOTE = 2  # planes that must agree on a voxel, if there are several
 AS_SHARES = IntensityRange(0.0, 1.0)
 
+Read = Callable[[SlicePair], tuple[np.ndarray, np.ndarray]]
+
 
 @dataclass(frozen=True)
 class AssembledVolume:
@@ -36,8 +39,10 @@ class AssembledVolume:
     labels: np.ndarray
 
 
-def assemble(pairs: list[SlicePair]) -> list[AssembledVolume]:
+def assemble(pairs: list[SlicePair], read: Read = read_pair) -> list[AssembledVolume]:
     """Return the volumes that ``pairs`` were cut from, in the order of their names; none if names contain no planes.
+
+    ``read``: as ``read_pair``, of slices that were perhaps read before.
 
     A completely cut case is reassembled from one plane. Of a partly painted case, each stretch of slices without a gap
     is a volume, in each plane: single painted slices are volumes of one slice.
@@ -54,7 +59,10 @@ def assemble(pairs: list[SlicePair]) -> list[AssembledVolume]:
         if not (whole and _without_gap(whole[0])):
             whole.append(slices)
     return [
-        part for stacks in of_case.values() for slices in stacks for part in _stacked(slices, VOXELS // len(of_case))
+        part
+        for stacks in of_case.values()
+        for slices in stacks
+        for part in _stacked(slices, VOXELS // len(of_case), read)
     ]
 
 
@@ -62,16 +70,16 @@ def _without_gap(slices: list[SlicePair]) -> bool:
     return len(slices) > 1 and index_of(slices[-1]) - index_of(slices[0]) == len(slices) - 1
 
 
-def _stacked(slices: list[SlicePair], most: int) -> list[AssembledVolume]:
+def _stacked(slices: list[SlicePair], most: int, read: Read) -> list[AssembledVolume]:
     plane = next(plane for plane in PLANES if slices[0].source.endswith(plane))
-    height, width = read_pair(slices[0])[0].shape
+    height, width = read(slices[0])[0].shape
     count = max(1, min(len(slices), most // (height * width)))
     first = (len(slices) - count) // 2
     chosen = slices[first : first + count]
     gaps = np.flatnonzero(np.diff([index_of(pair) for pair in chosen]) != 1) + 1
     volumes = []
     for start, stop in pairwise([0, *gaps.tolist(), count]):
-        images, labels = zip(*(read_pair(pair) for pair in chosen[start:stop]))
+        images, labels = zip(*(read(pair) for pair in chosen[start:stop]))
         stacks = (np.ascontiguousarray(from_stack(np.stack(stack), plane)) for stack in (images, labels))
         volumes.append(AssembledVolume(*stacks))
     return volumes

@@ -5,6 +5,7 @@ compared when it is resumed; the record beside it names the slices that were tra
 contradict them. Predictions, scores and prepared data use ``data.run``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -78,15 +79,16 @@ def _lead_to_one_place(before: str | None, now: str | None) -> bool:
     return Path(before).exists() and Path(now).exists() and Path(before).samefile(now)
 
 
-def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, base_licence: str | None) -> Trained:
+def trained_as(
+    best: Mapping[str, Any], validated_on: list[str], dataset: str, base: str, base_licence: str | None
+) -> Trained:
     """Return and print how the weights of the checkpoint ``best`` were trained; ``base``: see ``Trained``."""
-    state = load_checkpoint(best, mmap=True)
     trained = Trained(
         dataset=dataset,
         date=date.today().isoformat(),
-        step=state["step"],
-        score=state["score"],
-        loss=state["loss"],
+        step=best["step"],
+        score=best["score"],
+        loss=best["loss"],
         validated_on=first_few(validated_on, NAMED),
         base=base,
         base_licence=base_licence,

@@ -65,7 +65,7 @@ class PanopticTask:
         if not all(map(self._knows, self.validation)):  # of what is painted in part
             self.validation = evenly([pair for pair in validation if self._knows(pair)], VALIDATION_SLICES)
         self.planes = planes or planes_of(self.pairs) or ()
-        self.volumes = assemble(validation)
+        self.volumes = assemble(validation, self._memory.read)
 
     def _knows(self, pair: SlicePair) -> bool:
         return bool((self._memory.read(pair)[1] >= 0).any())

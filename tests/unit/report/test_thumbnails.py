@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from planewise.report.thumbnails import SHADES, box_around, palette_of, picture_of, seen_from
+from planewise.report.thumbnails import SHADES, _nearest, box_around, palette_of, picture_of, seen_from
 
 RED, GREEN = palette_of("#ff0000"), palette_of("#00ff00")
 
@@ -47,6 +47,23 @@ def test_what_is_nearer_hides_what_is_behind():
     red = (shown[..., 0] > 0) & (shown[..., 1] == 0)
     np.testing.assert_array_equal(red, alone[..., 3] > 0)
     assert (shown[..., 1] > 0).any()
+
+
+@pytest.mark.parametrize("size", [0.6, 3.0, 11.5])
+def test_each_pixel_shows_the_nearest_of_the_voxels_that_cover_it(size):
+    rng = np.random.default_rng(0)
+    shape, reach = (30, 40), int(np.ceil(size / 2))
+    at = np.stack([rng.integers(0, 40, 60), rng.integers(0, 30, 60)], axis=1)
+    depth, colour = rng.permutation(60) - 20.0, rng.integers(1, 5, 60)
+    seen, colours = np.full(shape, -np.inf), np.zeros(shape, int)
+    for (x, y), z, value in zip(at, depth, colour):
+        for row in range(max(0, y - reach), min(30, y + reach + 1)):
+            for column in range(max(0, x - reach), min(40, x + reach + 1)):
+                if z > seen[row, column]:
+                    seen[row, column], colours[row, column] = z, value
+    found = _nearest(at, depth, colour, shape, size)
+    np.testing.assert_array_equal(found[0], seen)
+    np.testing.assert_array_equal(found[1], colours)
 
 
 def test_thick_slices_are_drawn_as_they_lie_in_space():

@@ -9,8 +9,10 @@ from planewise.errors import PlanewiseError
 from planewise.models.folding import fold_batch_norms
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.panoptic_deeplab import build
+from planewise.training import slice_folder
 from planewise.training.panoptic import PanopticTask, freeze
 from planewise.training.slice_folder import write_slice_folder
+from planewise.volumes.files import open_volume
 
 ENCODER = {"stem": 3_136 + 128, "layer1": 215_808, "layer2": 1_219_584, "layer3": 7_098_368, "layer4": 14_964_736}
 
@@ -80,6 +82,17 @@ def test_validation_scores(tmp_path):
     assert 0 <= scores["score"] == scores["pq"] <= 1
     assert 0 <= scores["iou"] <= 1
     assert scores["loss"] > 0
+
+
+def test_slices_of_the_validation_are_read_from_the_disk_once(tmp_path, monkeypatch):
+    write_slice_folder([make_case(tmp_path, "a", (12, 48, 56))], tmp_path / "2d", ("xy", "yz"), lambda name: None)
+    opened = []
+    monkeypatch.setattr(slice_folder, "open_volume", lambda path: opened.append(path) or open_volume(path))
+    model = ModelFile(norms={"mean": 0.5, "std": 0.1})
+    task = PanopticTask(build("mitonet_small"), model, tmp_path / "2d", 32, "all", 5)
+    assert task.volumes
+    assert any("val" in path.parts for path in opened)
+    assert len(opened) == len(set(opened))
 
 
 def test_where_there_is_nothing_to_find_there_is_no_score(task):

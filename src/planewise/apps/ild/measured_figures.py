@@ -58,8 +58,7 @@ def lungs_pictures(
 def _empty_picture(shape: tuple[int, ...], aspect: float) -> tuple[Any, Any]:
     """Return a figure filled by one slice (rows, columns), and its axes; ``aspect``: a pixel's height over its
     width."""
-    figure = new_figure(3.1, min(8.0, 3.1 * aspect * shape[0] / shape[1]))
-    figure.set_layout_engine("none")
+    figure = new_figure(3.1, min(8.0, 3.1 * aspect * shape[0] / shape[1]), layout=None)
     return figure, figure.add_axes((0, 0, 1, 1))
 
 

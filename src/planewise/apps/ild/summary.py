@@ -158,8 +158,7 @@ def _pictures(
 
 def _picture(image: np.ndarray, labels: np.ndarray | None, names: dict[int, str]) -> str:
     height, width = image.shape
-    figure = new_figure(3.4, 3.4 * height / width)
-    figure.set_layout_engine("none")
+    figure = new_figure(3.4, 3.4 * height / width, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()

@@ -40,20 +40,19 @@ def write_models(options: IldTrain, weights: Sam2Weights, task: BoxTask, npy: Pa
     logs = folder / LOGS
     training_curve(logs / METRICS, logs / CURVE, "Dice")
     segmenter = task.network
-    base = base_and_licence(options, weights)
-    best_as = trained_as(logs / BEST, task.validated_on, npy.resolve().parent.name, *base)
+    base, best = base_and_licence(options, weights), load_checkpoint(logs / BEST)
+    best_as = trained_as(best, task.validated_on, npy.resolve().parent.name, *base)
     if options.train_clips > 1:
         best_as = best_as.model_copy(update={"train_clips": options.train_clips})
-    for path, checkpoint, trained in (
-        (folder / f"{MODEL}latest.pth", LAST, None),
-        (best_model(folder), BEST, best_as),
+    for path, state, trained in (
+        (folder / f"{MODEL}latest.pth", load_checkpoint(logs / LAST), None),
+        (best_model(folder), best, best_as),
     ):
-        state = load_checkpoint(logs / checkpoint)
         segmenter.load_state_dict(state["network"])
         if isinstance(segmenter, ClipSegmenter):
             weights.rest = segmenter.memory_tensors()
         weights.trained = trained
-        if checkpoint == BEST:
+        if trained is not None:
             _know(weights, segmenter.to(device).eval(), npy.parent, options.bbox_shift)
         moments = _moments(segmenter, state)
         optimizer = published_optimizer(weights.network, moments, options.learning_rate, options.weight_decay)

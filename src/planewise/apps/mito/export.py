@@ -41,7 +41,7 @@ def export_trained(
     calibration = task.calibration(network, torch.device(choose_device(options.device)))
     say(_calibrated(calibration) if task.several is None else "Objects of several classes have no confidence yet")
     dataset = options.dataset_path.resolve().name
-    trained = trained_as(trained_in / BEST, task.validated_on, dataset, *base_and_licence(options, base))
+    trained = trained_as(best, task.validated_on, dataset, *base_and_licence(options, base))
     model = base.model_copy(
         update={
             "model": files.weights.name,
