@@ -71,7 +71,7 @@ def read_manifest(path: Path) -> Manifest | None:
         content = json.loads(path.read_text("utf-8"))
         if missing := [name for name in ("options", "model", "cases") if name not in content]:
             lacks = f"it has no {', '.join(missing)}"
-            raise ValueError(f"{lacks}, as the file of that name beside a SAM2's weights, which is no manifest")
+            raise ValueError(f"{lacks}: it is damaged, or the file of that name beside a SAM2's weights")
         cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
         for name, record in cases.items():
             fingerprints = [*record.inputs.items(), *record.outputs.items()]

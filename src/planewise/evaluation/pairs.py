@@ -202,7 +202,7 @@ def refuse_truth_itself(pairs: list[Pair], predictions: Path, truths: Path) -> N
     if files and all(first.exists() and second.exists() and first.samefile(second) for first, second in files):
         raise PlanewiseError(
             f"{predictions}: is the truth itself, {truths}, whose scores against itself say nothing about a method: "
-            "give the folder with the predictions first and the truth second"
+            "give the predictions first and the truth second"
         )
 
 

@@ -119,7 +119,7 @@ def test_a_manifest_that_cannot_be_read_is_a_warning_and_makes_nothing_a_result(
     write(tmp_path, ["a.tif", "b.tif"])
     (tmp_path / manifest).write_text('{"window": [-600, 1500]}')
     assert list(images_to_segment(tmp_path)[0]) == ["a", "b"]
-    why = "it has no options, model, cases, as the file of that name beside a SAM2's weights, which is no manifest"
+    why = "it has no options, model, cases: it is damaged, or the file of that name beside a SAM2's weights"
     warning = f"WARNING: {tmp_path / manifest}: is not a manifest of planewise ({why}), so nothing is taken for a"
     assert capsys.readouterr().err.count(warning) == 1
     monkeypatch.chdir(tmp_path)
