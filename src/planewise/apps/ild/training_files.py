@@ -40,7 +40,8 @@ def write_models(options: IldTrain, weights: Sam2Weights, task: BoxTask, npy: Pa
     logs = folder / LOGS
     training_curve(logs / METRICS, logs / CURVE, "Dice")
     segmenter = task.network
-    base, best = base_and_licence(options, weights), load_checkpoint(logs / BEST)
+    base = base_and_licence(options, weights)
+    best = load_checkpoint(logs / BEST, mmap=True)  # beside the last one, which is in memory too
     best_as = trained_as(best, task.validated_on, npy.resolve().parent.name, *base)
     if options.train_clips > 1:
         best_as = best_as.model_copy(update={"train_clips": options.train_clips})
