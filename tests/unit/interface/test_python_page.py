@@ -33,7 +33,12 @@ def write_inputs(folder):
     write_untrained(folder)
     (folder / "M.yaml").rename(folder / "MitoNet_v1.yaml")
     images = [em_phantom((24, 48, 48), 6, seed) for seed in (0, 1)]
-    for name, voxels in (("cell", images[0][0]), ("other", images[1][0]), ("truth", images[0][1])):
+    for name, voxels in (
+        ("cell", images[0][0]),
+        ("other", images[1][0]),
+        ("truth", images[0][1]),
+        ("nnunet", images[1][1]),
+    ):
         pw.write_volume(folder / f"{name}.tif", pw.Volume(voxels.astype(np.uint8), (8.0, 8.0, 8.0), "nm"))
     for number, (image, labels) in enumerate(images):
         for kind, voxels in ((f"imagesTr/c{number}_0000", image), (f"instancesTr/c{number}", labels)):
