@@ -200,11 +200,13 @@ def of_demo_ild(folder: Path) -> None:
 def of_patient(folder: Path) -> None:
     """Take pictures of what the demo on CT left of its test patient, and of the window that corrects it."""
     demo = folder / "demo_ild"
-    result = demo / "work" / "segs" / "MedSAM2-Tiny-ILD_auto"
-    shutil.copy(result / "evaluation" / "CT_phantomtest.png", IMAGES / "demo_ild.png")
-    screenshot((result / "CT_phantomtest.html").resolve().as_uri(), IMAGES / "patient.png", 1180, 960)
+    results = demo / "work" / "segs"
+    auto = results / "MedSAM2-Tiny-ILD_auto"
+    shutil.copy(auto / "evaluation" / "CT_phantomtest.png", IMAGES / "demo_ild.png")
+    screenshot((auto / "CT_phantomtest.html").resolve().as_uri(), IMAGES / "patient.png", 1180, 960)
     of_class = ["--segment", demo / "Dataset000_Chest" / "labelsTs" / "CT_phantomtest.nii.gz", "1"]
-    correct_in_window(result, "CT_phantomtest.nii.gz", folder / "correct_ct_window.png", *of_class)
+    by_slice = results / "MedSAM2-Tiny-ILD_lungs"  # there, a drawn box changes the mask
+    correct_in_window(by_slice, "CT_phantomtest.nii.gz", folder / "correct_ct_window.png", *of_class)
 
 
 STEPS = {
