@@ -115,7 +115,7 @@ class Corrections:
         after: Objects = {}
         kept = self._keep(number, self._counted(action.changes(labels), after))
         if not kept and not isinstance(action, Confirm):
-            raise PlanewiseError(f"{action.action}: changes nothing")
+            raise PlanewiseError(f"{action.action}: changes nothing, the labels there are already so")
         objects = {label: record if record.voxels else None for label, record in after.items()}
         right = tuple(label for label in action.right(labels) if (after.get(label) or self.objects[label]).voxels)
         entry = Entry(number, action.action, action.model_dump(mode="json"), item, objects, right, kept)
