@@ -138,7 +138,7 @@ def _go_on_from(corrections: Path, plan: TrainingPlan, best: Path, problems: lis
     The better of the two models is used: the new one, or the one that training started from.
     """
     options, files = plan.options, plan.files
-    gained = say_gain(files.training, load_checkpoint(best / BEST), SCORE, plan.model_path)
+    gained = say_gain(files.training, load_checkpoint(best / BEST, mmap=True), SCORE, plan.model_path)
     model_before = plan.model_path
     kept, weights = (files.yaml, files.weights) if gained else (model_before, locate_weights(plan.model, model_before))
     made = read_manifest(files.predictions / MANIFEST)  # in another round perhaps by the other of the two models
