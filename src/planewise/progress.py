@@ -144,8 +144,9 @@ def first_few(names: Sequence[object], most: int = 3, between: str = ", ") -> st
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number of things as text for a message: ``1 case``, ``1,200 cases``; ``what``: the word for one."""
-    return f"{number:,} {what}{'s' * (number != 1)}"
+    """Return a number of things as text for a message: ``1 case``, ``1,200 classes``; ``what``: the word for one."""
+    plural = "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{'' if number == 1 else plural}"
 
 
 @contextmanager

@@ -261,11 +261,13 @@ def test_em_whose_nanometres_were_stored_as_millimetres_is_said(em, tmp_path):
         name = "a_0000" if kind == "images" else "a"
         write_volume(tmp_path / "D" / f"{kind}Tr" / f"{name}.nii.gz", Volume(volume, (8.0, 8.0, 8.0), "mm"))
     path = tmp_path / "D" / "imagesTr" / "a_0000.nii.gz"
-    for channel, expected in (("ssTEM", [str(path)]), ("MRI", [])):
+    for channel, expected in (("ssTEM", [str(path)]), ("image", [])):
         meta = {"channel_names": {"0": channel}, "labels": {"background": 0, "mito": 1}, "file_ending": ".nii.gz"}
         (tmp_path / "D" / "dataset.json").write_text(json.dumps(meta | {"numTraining": 1}))
         _, (found,) = check(tmp_path / "D", tmp_path=tmp_path)
         assert [problem["where"] for problem in found["problems"] if problem["what"].startswith(what)] == expected
+        noted = [note for note in found["notes"] if note.startswith(f"{path.name}: if it is EM, {what}")]
+        assert len(noted) == (not expected)
     code, (found,) = check(path, tmp_path=tmp_path)
     assert code == 0
     for doubt in ("if it is a CT, its values", f"if it is EM, {what}"):

@@ -12,6 +12,7 @@ import torch
 from dicom import write_dicom
 from planewise.apps.ild import followed_retakes
 from planewise.cli import run
+from planewise.data.own_results import unreviewed_prediction
 from planewise.data.phantom import CHEST_SPACING_MM, breathing_field, chest_phantom, warped, write_chest_patient
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import ClassTokens, build_sam2, initialise
@@ -286,3 +287,13 @@ def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "1 slice of 5 mm missing" in printed
     assert "has a contrast agent (Iomeron)" in printed  # the others are compared
+
+
+def test_followed_labels_are_predictions_until_somebody_reviews_them(job, tmp_path):
+    shutil.copytree(job / "out", tmp_path / "out")
+    labels = tmp_path / "out" / "2023-01-10.nii.gz"
+    assert unreviewed_prediction(labels).command == "ild follow"
+    table = tmp_path / "actions.csv"
+    table.write_text("case,action,arguments,item\n2023-01-10,confirm,1,\n")
+    assert run(["correct", str(tmp_path / "out"), "--actions", str(table)]) == 0
+    assert unreviewed_prediction(labels) is None

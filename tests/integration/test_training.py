@@ -1,6 +1,7 @@
 """Both trainings as a user runs them: stopped and gone on with, made longer, refused, spoiled; what is kept of each."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -170,3 +171,28 @@ def test_a_model_of_another_program_is_not_replaced_unless_it_is_trained_on(tmp_
     assert run([*arguments, "--base", str(published / "medsam_model_latest.pth")]) == 0
     assert "medsam_model_latest.pth will be replaced after the training" in capsys.readouterr().err
     assert Path(published / "medsam_model_latest.pth").read_bytes() != before
+
+
+def test_each_problem_of_the_data_is_said_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("planewise.apps.mito.train.train", lambda *given: False)  # as if another process trained
+    training = Training("mito", tmp_path)
+    for case in ("damaged", "turned", "alone", "unlabelled"):
+        copy_case(tmp_path / "data", case)
+    images, truths = tmp_path / "data" / "imagesTr", tmp_path / "data" / "instancesTr"
+    (images / "damaged_0000.tiff").write_bytes((images / "damaged_0000.tiff").read_bytes()[:9000])
+    write_volume(truths / "turned.tiff", Volume(open_volume(truths / "turned.tiff").read().transpose(2, 1, 0).copy()))
+    (truths / "alone.tiff").unlink()
+    write_volume(truths / "unlabelled.tiff", Volume(np.zeros_like(open_volume(truths / "unlabelled.tiff").read())))
+    assert run(training.command("m", 1)) == 1
+    printed = capsys.readouterr()
+    for case in ("damaged", "turned", "alone", "unlabelled"):
+        said = [line for line in printed.out.splitlines() if f"{case}.tiff" in line or f"{case}_0000.tiff" in line]
+        assert len(said) == 1, said
+    assert printed.err.splitlines()[-1].endswith("4 problems in all, printed above")
+
+
+def copy_case(dataset, name):
+    """Add a case to the dataset, with the image and the truth of the first."""
+    for folder, file in (("imagesTr", "_0000.tiff"), ("instancesTr", ".tiff")):
+        first = min((dataset / folder).glob("*.tiff"))
+        shutil.copy(first, dataset / folder / f"{name}{file}")

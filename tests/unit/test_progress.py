@@ -33,6 +33,11 @@ def test_one_case_is_no_cases(number, text):
     assert counted(number, "case") == text
 
 
+@pytest.mark.parametrize(("number", "text"), [(0, "0 classes"), (1, "1 class"), (2, "2 classes")])
+def test_several_classes_are_no_classs(number, text):
+    assert counted(number, "class") == text
+
+
 @pytest.fixture
 def quiet(monkeypatch):
     monkeypatch.delenv(ON_TERMINAL)

@@ -1,6 +1,7 @@
 """check: show on one screen what datasets, volumes and DICOM folders hold, before anything is run."""
 
 import math
+from collections import defaultdict
 from pathlib import Path
 
 from planewise.apps.check_model import BATCH, ModelToCheck
@@ -27,7 +28,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.prediction_checks import doubts_of_predictions
 from planewise.inference.memory import need_in_memory
 from planewise.measurement.density import AIR_AT_MOST_HU
-from planewise.progress import WARNING, progress, say
+from planewise.progress import WARNING, first_few, progress, say
 from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of, itk
@@ -94,7 +95,8 @@ def _check_path(path: Path, options: Check) -> Checked:
             checked.cases.append(case)
             try:
                 case.image = check_image(image, channel_within(image, options.channel))
-                checked.problems += impossible_size(case.image)
+                if why := impossible_size(case.image):
+                    checked.problems.append(Problem(str(image), why))
                 checked.notes += [f"{image.name}: {doubt}" for doubt in _doubts_of_kind(case.image)]
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(image, error))
@@ -113,10 +115,13 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     checked.problems += problems
     channels = {str(name).upper() for name in dict(meta.get("channel_names", {})).values()}
     images = [case.image for case in checked.cases if case.image is not None]
-    if "CT" in channels:
+    is_ct, is_em = "CT" in channels, any(name.endswith(EM) for name in channels)
+    if is_ct:
         checked.problems += [Problem(str(image.path), why) for image in images if (why := _not_in_hu(image))]
-    if any(name.endswith(EM) for name in channels):
+    if is_em:
         checked.problems += [Problem(str(image.path), why) for image in images if (why := too_large_for_em(image))]
+    if not is_ct and not is_em:
+        checked.notes += _sizes_if_em(images)
     checked.notes += [f"{WARNING}{note}" for case in checked.cases for note in case.notes]
     truths = [case.truth for case in dataset.train if case.truth]
     checked.notes += [f"{WARNING}{note}" for note in notes_on_predicted(truths)]
@@ -152,6 +157,15 @@ def _doubts_of_kind(image: CheckedImage) -> list[str]:
         return []
     doubts = [f"if it is a CT, {not_in_hu}"] if ending_of(image.path) in itk.FORMAT.endings else []
     return doubts + [f"if it is EM, {why}" for why in [too_large_for_em(image)] if why]
+
+
+def _sizes_if_em(images: list[CheckedImage]) -> list[str]:
+    """Return a note on the images of a dataset whose voxels are too large if they are EM, for each size."""
+    names = defaultdict(list)
+    for image in images:
+        if why := too_large_for_em(image):
+            names[why].append(image.path.name)
+    return [f"{first_few(of_size)}: if it is EM, {why}" for why, of_size in names.items()]
 
 
 def _not_in_hu(image: CheckedImage) -> str:

@@ -71,11 +71,11 @@ def check_image(path: Path, channel: int | None = None) -> CheckedImage:
     return CheckedImage(path, volume, intensities, sharp_planes(volume.spacing, volume.shape))
 
 
-def impossible_size(image: CheckedImage) -> list[Problem]:
-    """Return a problem if voxels are smaller than atoms, which means that the unit is wrong."""
+def impossible_size(image: CheckedImage) -> str:
+    """Return why an image's voxels have a wrong unit, whatever it shows: they are smaller than atoms; "" if not."""
     if image.volume.unit == PIXEL or min(image.volume.spacing_in("nm")) >= LEAST_NM:
-        return []
-    return [Problem(str(image.path), _wrong_size(image, "smaller than atoms"))]
+        return ""
+    return _wrong_size(image, "smaller than atoms")
 
 
 def too_large_for_em(image: CheckedImage) -> str:
@@ -100,7 +100,8 @@ def check_cases(
         checked.append(entry)
         try:
             entry.image = check_image(case.image, case.channel)
-            problems += impossible_size(entry.image)
+            if why := impossible_size(entry.image):
+                problems.append(Problem(str(case.image), why))
         except PlanewiseError as error:
             problems.append(Problem.of(case.image, error))
         if case.truth is not None:

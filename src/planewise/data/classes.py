@@ -12,7 +12,7 @@ from typing import Any
 
 from planewise.data.case import file_of_case
 from planewise.errors import DatasetError, PlanewiseError
-from planewise.progress import first_few
+from planewise.progress import counted, first_few
 from planewise.volumes.files import open_volume
 from planewise.volumes.itk_snap import FILE as ITK_SNAP
 from planewise.volumes.itk_snap import read_label_description
@@ -106,7 +106,7 @@ class LabelDefinition:
         named = {name: (value,) for value, name in self.classes.items()} | self.regions
         named |= {} if self.ignore is None else {IGNORE: (self.ignore,)}
         voxels = sum(counts[value] for value in unnamed)
-        held = f"{voxels:,} voxel" + "s" * (voxels != 1)
+        held = counted(voxels, "voxel")
         there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
         return f"holds {first_few(unnamed, 10)} ({held}), which no label of dataset.json names; those are {there}"
 

@@ -13,7 +13,7 @@ import numpy as np
 from planewise.data.case import channel_within
 from planewise.data.voxel_runs import RUN, choose_runs, count_in_same_runs
 from planewise.errors import PlanewiseError
-from planewise.progress import progress, warn
+from planewise.progress import WARNING, progress, say_once, warn
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.geometry import canonical_axes, to_canonical
 from planewise.volumes.labels import slab_starts
@@ -160,7 +160,8 @@ def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
     try:
         voxels = image.floats()
         if voxels.volume.shape[2] < RUN:
-            raise PlanewiseError(f"it is {voxels.volume.shape[2]} voxels wide, but runs of {RUN} are compared")
+            width = voxels.volume.shape[2]
+            raise PlanewiseError(f"{image.path}: is {width} voxels wide, but runs of {RUN} are compared")
         for planes in slab_starts(voxels.volume.shape):
             slab = voxels[planes, :, :]
             capacity = 4 * (slab.size >> thinning) + 1024  # more would be a pattern
@@ -168,7 +169,8 @@ def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
             hashes.append(chosen)
             places.append(at + np.array([planes.start, 0, 0], np.int32))
     except PlanewiseError as error:
-        warn(f"{image.case} is not searched for voxels in both training and test: {error}")
+        what = f"{WARNING}{image.case} is not searched for voxels in both training and test"
+        say_once(f"{what}: {error}")  # once, though it is compared with several sides
     joined = np.concatenate(hashes)
     _, index, counts = np.unique(joined, return_inverse=True, return_counts=True)
     few = counts[index] <= REPEATS

@@ -21,7 +21,7 @@ from planewise.volumes.formats import stem_of
 
 MANIFEST = "planewise.json"
 SCORES = "planewise_scores.json"  # of files derived from results, see ``derived``
-PREDICT = "predict"  # second word of each application's command whose results are predictions
+PREDICTING = ("predict", "follow")  # second words of the commands of applications that write predicted labels
 
 
 @dataclass
@@ -52,7 +52,8 @@ class Manifest:
 
     @property
     def is_of_predictions(self) -> bool:
-        return self.command.split()[1:] == [PREDICT]
+        """Whether the label volumes that it names were predicted by a model."""
+        return self.command.split()[1:] in [[word] for word in PREDICTING]
 
 
 def named_weights(model: Path) -> str:

@@ -14,7 +14,7 @@ from planewise.data.classes import DATASET_FILE, LabelDefinition, semantic_besid
 from planewise.data.painted_slices import is_painted
 from planewise.data.space import labels_on
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.volumes.files import open_volume
 from planewise.volumes.parts import connected_parts
 
@@ -139,7 +139,7 @@ def _refuse_contradictions(case: Case, semantic: np.ndarray, ids: np.ndarray, cl
     if wrong:
         listed = [
             f"object {label}: "
-            + ", ".join(f"{count:,} voxel{'s' * (count != 1)} of {names[value]}" for value, count in of.items())
+            + ", ".join(f"{counted(count, 'voxel')} of {names[value]}" for value, count in of.items())
             for label, of in list(wrong.items())[:5]
         ]
         raise PlanewiseError(

@@ -284,10 +284,14 @@ def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) ->
                 )
 
 
-def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str) -> None:
-    """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be mistaken for inputs."""
+def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str, default: Path | None = None) -> None:
+    """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be mistaken for inputs.
+
+    ``default``: the folder without the ``option``, if it has one.
+    """
     if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), real_path(path).parent)}:
         raise PlanewiseError(
             f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "
             "images that the next command reads: give another folder"
+            + (f", or leave {option} out: the default is {default}" if default not in (None, folder) else "")
         )

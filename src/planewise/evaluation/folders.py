@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from planewise.data.case import images_beside
-from planewise.data.classes import LabelDefinition
+from planewise.data.classes import LabelDefinition, holds_instances
 from planewise.data.panoptic import CLASSES
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.pairs import Pair, pair_files, with_labels
@@ -30,13 +30,18 @@ def benchmark_of_folders(
     methods: dict[str, list[Pair]] = {}
     refused: dict[Path, PlanewiseError] = {}
     problems: list[Problem] = []
+    instances = not classes and holds_instances(truth.resolve())
+    if (
+        not classes and not instances
+    ):  # ids in a folder of any name: no value is a class, and the ignored are among them
+        labels = LabelDefinition(ignore=labels.ignore)
     for name, path in folders.items():
         try:
             pairs = pair_files(path, truth, folders.values(), ignore_geometry)
         except PlanewiseError as error:
             refused[path] = error
             continue
-        methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances=not classes)
+        methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
         if (path / CLASSES).is_dir():
             say(
                 f"{path} holds objects of several classes ({CLASSES}/ beside it), which are scored here as one class; "

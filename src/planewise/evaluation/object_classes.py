@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from planewise.evaluation.overlap import Overlap
+from planewise.progress import counted
 
 LISTED = 5  # objects that a note names
 
@@ -50,7 +51,7 @@ def class_doubts(overlap: Overlap, names: Mapping[int, str], things: Collection[
 def _listed(labels: list[int], voxels: Mapping[int, Mapping[str, int]]) -> str:
     each = []
     for label in labels[:LISTED]:
-        counts = [f"{count:,} voxel{'s' * (count != 1)} of {name}" for name, count in voxels[label].items()]
+        counts = [f"{counted(count, 'voxel')} of {name}" for name, count in voxels[label].items()]
         each.append(f"object {label} ({', '.join(counts)})")
     more = len(labels) - LISTED
     return ", ".join(each) + (f" and {more} more" if more > 0 else "")

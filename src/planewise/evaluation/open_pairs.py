@@ -14,6 +14,7 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation.object_classes import class_doubts, class_of_objects
 from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
 from planewise.evaluation.pairs import MISSING, OK, OfClass, Pair
+from planewise.volumes.chunk_layers import read_in_order
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import count_values, open_labels, slab_starts
 from planewise.volumes.volume import ReadWhenIndexed, Volume
@@ -256,12 +257,14 @@ def read_slabs(pair: OpenPair) -> Iterator[Slab]:
 
     Raises PlanewiseError if a file turns out to be damaged or holds labels above 2**31 - 1.
     """
+    true_labels, predicted_labels = read_in_order(pair.truth), read_in_order(pair.predicted)
+    beside = None if pair.ignored is None else read_in_order(pair.ignored.labels)
     for planes in slab_starts(pair.truth.shape):
-        truth = _with_border("truth", pair.truth, planes)
-        predicted = _with_border("prediction", pair.predicted, planes)
-        if pair.ignored is not None:
+        truth = _with_border("truth", true_labels, planes)
+        predicted = _with_border("prediction", predicted_labels, planes)
+        if pair.ignored is not None and beside is not None:
             labels, value = pair.ignored
-            ignored = (truth if labels is pair.truth else _with_border("labels", labels, planes)) == value
+            ignored = (truth if labels is pair.truth else _with_border("labels", beside, planes)) == value
             truth[ignored] = predicted[ignored] = 0
         yield Slab(planes.start, truth, predicted)
 

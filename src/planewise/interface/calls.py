@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from planewise.data.input_images import refuse_result
-from planewise.errors import PlanewiseError, Problem
+from planewise.errors import PlanewiseError
 from planewise.options import Options
-from planewise.progress import ProgressFunction, reported_to, warn
+from planewise.progress import ProgressFunction, reported_to
 from planewise.volumes.arrays import as_volume, has_coordinates
 from planewise.volumes.formats import stem_of
 from planewise.volumes.layers import is_layer
@@ -86,9 +86,3 @@ def name_of(given: Any, otherwise: str) -> str:
     name = given[1].get("name") if isinstance(given, tuple) else getattr(given, "name", None)
     key = getattr(getattr(given, "data", None), "name", None)  # which xarray takes from dask
     return name if isinstance(name, str) and name not in ("", key) else otherwise
-
-
-def log_problems(problems: list[Problem]) -> None:
-    """Log the problems of single cases, without which a job continued."""
-    for problem in problems:
-        warn(f"{problem.where}: {problem.what}")

@@ -19,7 +19,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.executor import executor
 from planewise.inference.planes import NetworkPredictor, NetworkSource, SharedPredictor, SlicePredictor
-from planewise.interface.calls import log_problems, options_of
+from planewise.interface.calls import options_of
 from planewise.interface.model import Model
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
@@ -129,5 +129,5 @@ def finetune_mitonet(dataset: Path, base: str | os.PathLike[str], output: Path, 
     """Fine-tune a MitoNet on a nnU-Net raw dataset; see ``planewise.finetune``."""
     fixed: dict[str, Any] = {"dataset_path": dataset, "model_dir": output, "base_model": os.fspath(base)}
     options = options_of(MitoTrain, given, **fixed)
-    log_problems(finetune_mito(options))
+    finetune_mito(options)
     return MitoNetModel.load(output / f"{options.model_name}.yaml")

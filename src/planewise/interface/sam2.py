@@ -19,7 +19,7 @@ from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import Prompt, prompt_of, read_prompts
-from planewise.interface.calls import log_problems, options_of
+from planewise.interface.calls import options_of
 from planewise.interface.model import Model
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.zoo import Kind, located
@@ -170,6 +170,6 @@ def finetune_sam2(dataset: Path, base: str | os.PathLike[str], output: Path, giv
         trained["from_scratch"] = True
     start: dict[str, Any] = {} if trained.get("from_scratch") else {"base": Path(base)}
     training = options_of(IldTrain, trained, work_dir=output, **start)
-    log_problems(prepare_patients(options_of(IldPrepare, prepared, dataset_path=dataset, work_dir=output)))
+    prepare_patients(options_of(IldPrepare, prepared, dataset_path=dataset, work_dir=output))
     train_ild(training)
     return Sam2Model.load(output / training.task_name / "medsam_model_best.pth")

@@ -18,11 +18,11 @@ from planewise.evaluation.open_pairs import Ignored, Kept, OpenPair, refuse_unna
 from planewise.evaluation.pairs import OK, Pair, refuse_predicted, refuse_truth_itself
 from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
-from planewise.interface.calls import call, log_problems, name_of
+from planewise.interface.calls import call, name_of
 from planewise.interface.result import Result
 from planewise.progress import ProgressFunction, say
 from planewise.progress import progress as shown
-from planewise.report.tables import say_notes
+from planewise.report.tables import print_problems, say_notes
 from planewise.volumes.arrays import as_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
@@ -121,7 +121,7 @@ def _of_folders(
     labels = labels if ignore is None else replace(labels, ignore=ignore)
     dataset = where.resolve().parent.name
     benchmark, problems = benchmark_of_folders(dataset, folders, where, labels, named, ignore_geometry)
-    log_problems(problems)
+    print_problems(problems)
     with shown("scoring", len(benchmark.cases()), unit="cases") as advance:
         return comparison.compare([benchmark], tolerance, advance=advance)
 

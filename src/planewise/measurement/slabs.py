@@ -6,6 +6,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.evaluation.overlap import MAX_LABEL
+from planewise.volumes.chunk_layers import read_in_order
 from planewise.volumes.labels import slab_starts
 from planewise.volumes.volume import Volume
 
@@ -24,7 +25,8 @@ def with_halo(volume: Volume, planes: slice, halo: int) -> tuple[np.ndarray, sli
 
 def bordered(volume: Volume) -> Iterator[tuple[np.ndarray, int]]:
     """Yield slabs with one more plane on either side, zeros beyond the volume, and the first plane of each."""
+    ordered = read_in_order(volume)
     for planes in slab_starts(volume.shape):
-        slab, core = with_halo(volume, planes, 1)
+        slab, core = with_halo(ordered, planes, 1)
         before, after = 1 - core.start, 1 - (len(slab) - core.stop)
         yield np.pad(slab, ((before, after), (0, 0), (0, 0))), planes.start

@@ -25,6 +25,7 @@ from planewise.models.seen_data import SeenData
 from planewise.models.torchscript import is_torchscript
 from planewise.models.weights import differences, listed, read_state, shapes_of
 from planewise.models.zoo import is_hub_id, located
+from planewise.progress import counted
 from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
@@ -51,8 +52,8 @@ class _Tokens(BaseModel):
         """Return the tokens for a network with this many channels. Raises ValueError if they do not fit."""
         if self.weight.shape != (len(self.names), channels):
             raise ValueError(
-                f"class tokens have shape {tuple(self.weight.shape)}; {len(self.names)} classes with {channels} "
-                "channels are needed"
+                f"class tokens have shape {tuple(self.weight.shape)}; {counted(len(self.names), 'class')} with "
+                f"{channels} channels are needed"
             )
         tokens = ClassTokens(self.names, channels)
         tokens.load_state_dict({"weight": self.weight})

@@ -20,7 +20,7 @@ from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork
 from planewise.models.torchscript import is_torchscript, read_torchscript
 from planewise.models.zoo import of_url
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
@@ -132,7 +132,7 @@ def refuse_other_classes(network: PanopticNetwork, model: ModelFile, model_path:
     outputs = outputs_of(network.state_dict())
     if outputs != model.outputs:
         raise PlanewiseError(
-            f"{model_path}: names {len(model.labels)} class{'es' * (len(model.labels) > 1)} "
+            f"{model_path}: names {counted(len(model.labels), 'class')} "
             f"({', '.join(model.class_names.values())}), which need {model.outputs} semantic outputs, but the weights "
             f"have {outputs}: correct class_names, labels and thing_list, or give the right weights"
         )

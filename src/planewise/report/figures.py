@@ -41,14 +41,15 @@ def training_curve(metrics: Path, picture: Path, score: str) -> None:
     smooth = np.convolve(np.pad(loss, (window - 1, 0), mode="edge"), np.full(window, 1 / window), mode="valid")
     validated, scored = ([row for row in rows if row.get(f"val_{name}")] for name in ("loss", "score"))
 
-    figure = new_figure(10, 3.4, layout=None)  # finding the places would take longer than all the rest
-    places = {"left": 0.145, "right": 0.985, "bottom": 0.15, "top": 0.9, "wspace": 0.36}
+    figure = new_figure(10, 3.7, layout=None)  # finding the places would take longer than all the rest
+    places = {"left": 0.145, "right": 0.985, "bottom": 0.215, "top": 0.91, "wspace": 0.36}
     loss_axes, score_axes, rate_axes = figure.subplots(1, 3, gridspec_kw=places)
     loss_axes.plot(steps, smooth, color="#0072B2", label="training" + (f", mean of {window}" if window > 1 else ""))
     at = [int(row["step"]) for row in validated]
     loss_axes.plot(at, [float(row["val_loss"]) for row in validated], "o-", color="#D55E00", label="validation")
     loss_axes.set(xlabel="step", ylabel="loss", yscale="log", title="Loss")
-    loss_axes.legend()
+    below = (0.5, -0.17)  # the axes and the name of the steps, where no line can lie
+    loss_axes.legend(loc="upper center", bbox_to_anchor=below, ncols=2, frameon=False, fontsize=8)
     at = [int(row["step"]) for row in scored]
     score_axes.plot(at, [float(row["val_score"]) for row in scored], "o-", color="#D55E00")
     score_axes.set(xlabel="step", ylabel=score, ylim=(0, 1), title="Validation")
@@ -105,7 +106,7 @@ def histogram(values: list[float], picture: Path, title: str, note: str) -> None
 
 def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: Path) -> None:
     """Draw, for each class, the ROC of its presence in slices; the point is that of the prediction itself."""
-    figure = new_figure(3.6 * len(names), 3.9)
+    figure = new_figure(3.6 * len(names), 4.0 + 0.16 * len(evaluations))
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="dotted")
         for evaluation, (colour, marker) in zip(evaluations, zip(CLASS_COLOURS, "osD^vP")):
@@ -115,7 +116,7 @@ def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: P
             axes.plot(1 - presence.specificity, presence.sensitivity, marker, color=colour, label=label, clip_on=False)
         axes.set(xlabel="false positive rate of slices", ylabel="sensitivity of slices", title=name)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.legend(fontsize=7, loc="lower right")
+        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)  # below all curves
     with atomic_path(picture) as temporary:
         save_figure(figure, temporary)
 

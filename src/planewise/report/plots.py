@@ -128,7 +128,10 @@ def _in_lines(name: str) -> str:
 
 
 def _legend(axes: Any) -> None:
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    """Name the methods above the axes, where no point lies."""
+    handles, names = axes.get_legend_handles_labels()
+    words = [_in_lines(name) for name in names]
+    axes.figure.legend(handles, words, frameon=False, fontsize=8, labelcolor=INK, loc="outside upper center", ncols=3)
 
 
 def as_svg(figure: Any, description: str) -> str:

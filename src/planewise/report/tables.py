@@ -283,22 +283,35 @@ def say_notes(comparison: Comparison) -> list[str]:
 
 def report_problems(problems: list[Problem]) -> int:
     """Print problems, if there are any, and return the exit code."""
+    print_problems(problems)
+    return 1 if problems else 0
+
+
+def count_problems(problems: list[Problem]) -> int:
+    """Say how many problems were printed as they were found, if there are any, and return the exit code."""
     if problems:
-        print_problems(problems)
+        say(f"{counted(len(problems), 'problem')} in all, printed above")
     return 1 if problems else 0
 
 
 def print_problems(problems: list[Problem]) -> None:
-    """Print problems, no wider than the terminal, or than ``LOG_WIDTH`` without one.
+    """Print problems, if there are any; when called from Python, log them.
 
+    They are no wider than the terminal, or than ``LOG_WIDTH`` without one.
     Names of files stay whole: if too little room remains beside them, messages are printed below them.
     """
+    if not problems:
+        return
     parts = [(printable(problem.where), printable(problem.what)) for problem in problems]
     rows = [(where, what.removeprefix(f"{where}: ")) for where, what in parts]
-    title, width = f"{len(rows)} problem{'s' * (len(rows) > 1)}", _width()
+    if not is_on_terminal():
+        for where, what in rows:
+            warn(f"{where}: {what}")
+        return
+    title, width = counted(len(rows), "problem"), _width()
     names = max(cell_len(where) for where, _ in rows)
     words = max((cell_len(word) for _, what in rows for word in what.split()), default=0)
-    if not is_on_terminal() or _room(width, 2) - names >= max(LEAST_MESSAGE, words):
+    if _room(width, 2) - names >= max(LEAST_MESSAGE, words):
         print_table(title, ("file", "problem"), rows, width)
         return
     console = Console(highlight=False, soft_wrap=True)

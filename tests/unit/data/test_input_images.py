@@ -79,7 +79,7 @@ def test_a_manifest_is_read_once_until_it_changes(tmp_path, monkeypatch):
     write_results(tmp_path, names=[f"case{number}.tif" for number in range(9)])
     read = []
     monkeypatch.setattr(own_results, "read_manifest", lambda path: read.append(path) or read_manifest(path))
-    for times, command in ((1, "mito predict"), (2, "ild predict")):
+    for times, command in ((1, "mito predict"), (2, "ild predict"), (3, "ild follow")):
         write_results(tmp_path, command, [f"case{number}.tif" for number in range(9)])
         with pytest.raises(PlanewiseError, match=command):
             images_to_segment(tmp_path)

@@ -164,14 +164,17 @@ def test_large_training_data_is_thinned_and_still_known(write, monkeypatch):
 def test_what_any_two_sides_share_is_said_and_what_cannot_be_read_too(write, tmp_path, capsys):
     broken = tmp_path / "broken.nrrd"
     broken.write_bytes(b"NRRD0004\n")
-    train, valid = write(a=noise(0)) | {"broken": broken}, write(b=noise(1), new=noise(2))
+    torn = tmp_path / "torn.nrrd"
+    torn.write_bytes(b"NRRD0004\n")
+    train, valid = write(a=noise(0)) | {"broken": broken}, write(b=noise(1), new=noise(2)) | {"torn": torn}
     leaks = warn_of_leaks(train, valid, write(a2=noise(0)[2:], b2=noise(1)[:, 3:], narrow=noise(0)[:, :, :31]))
     text = capsys.readouterr().err
     assert [leak.share for leak in leaks] == [1, 1]
     assert "test case a2: 100 % of its voxels (86,400) are those of training case a at an offset of (2, 0, 0)" in text
     assert "test case b2: 100 % of its voxels (91,200) are those of validation case b at an offset of (0, 3, 0)" in text
-    assert "WARNING: training case broken is not searched" in text
-    assert "WARNING: test case narrow is not searched for voxels in both training and test: it is 31 voxels" in text
+    for case in ("training case broken", "validation case torn", "test case narrow"):  # two are on two sides
+        assert text.count(f"WARNING: {case} is not searched for voxels in both training and test: ") == 1
+    assert "narrow.nrrd: is 31 voxels wide, but runs of 32 are compared" in text
     assert "new" not in text.replace("new data", "")
 
 

@@ -1,6 +1,7 @@
 """The manifest beside results: what is done, what has changed, what is not ours, and that input is never output."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,13 @@ def test_results_do_not_lie_among_the_input(place):
     with pytest.raises(PlanewiseError, match=r"--output .*in: is the folder of the input"):
         refuse_folder_of_inputs([place / "in" / "a.tiff"], place / "out" / ".." / "in", "--output")
     refuse_folder_of_inputs([place / "in" / "a.tiff"], place / "out", "--output")
+    beside = place / "in" / "evaluation"
+    with pytest.raises(
+        PlanewiseError, match=rf"another folder, or leave --output out: the default is {re.escape(str(beside))}$"
+    ):
+        refuse_folder_of_inputs([place / "in" / "a.tiff"], place / "in", "--output", beside)
+    with pytest.raises(PlanewiseError, match=r"give another folder$"):  # the default itself
+        refuse_folder_of_inputs([beside / "a.tiff"], beside, "--output", beside)
 
 
 def test_edited_results_are_known(place):

@@ -87,6 +87,23 @@ def test_slabs_have_a_plane_of_the_next_on_either_side_and_zeros_beyond(monkeypa
     assert borders == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 0]]
 
 
+def test_thick_chunks_are_read_once_for_all_slabs(monkeypatch):
+    for limit in ("SLAB_VOXELS", "SLAB_PLANES"):
+        monkeypatch.setattr(f"planewise.volumes.labels.{limit}", 2)
+    content, read = np.arange(1, 9, dtype=np.uint8).reshape(8, 1, 1), []
+
+    class Chunked:
+        shape, dtype, chunks = content.shape, content.dtype, (4, 1, 1)
+
+        def __getitem__(self, index):
+            read.extend(range(*index.indices(len(content))))
+            return content[index]
+
+    slabs = read_slabs(OpenPair(Volume(Chunked()), Volume(content), OK))
+    assert [slab.truth.ravel().tolist() for slab in slabs] == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    assert read == list(range(8))
+
+
 def test_labels_are_read_as_one_class():
     labels = Volume(np.array([[[0, 3, 7, 9]]], np.uint16))
     assert as_one_class(labels, 2, (3, 9)).read().tolist() == [[[0, 2, 0, 2]]]

@@ -71,6 +71,8 @@ def test_limits_of_control_groups(tmp_path, membership, files, expected):
     assert _limits(root, tmp_path / "membership") == expected
 
 
-def test_where_there_are_no_control_groups_the_machine_s_memory_counts(tmp_path):
+def test_where_there_are_no_control_groups_the_machine_s_memory_counts(tmp_path, monkeypatch):
     assert _limits(tmp_path, tmp_path / "missing") == []
     assert machine_memory() > 10**8
+    monkeypatch.setattr("planewise.volumes.machine._limits", lambda *given: pytest.fail("read again"))
+    machine_memory()

@@ -300,6 +300,19 @@ def test_a_truth_with_a_value_that_dataset_json_does_not_name_is_not_scored(quie
     assert pw.score(predicted, marked, classes={1: "mito"}, ignore=255)["dsc"] == 1
 
 
+def test_what_is_ignored_among_objects_is_so_in_folders_as_in_volumes(quiet, balls, predicted, tmp_path):
+    """In folders of other names than instancesTs, which a labelsTs would stand beside."""
+    truth = balls.copy()
+    truth[-8:] = 255
+    for name, labels in (("truth", truth), ("mine", predicted)):
+        pw.write_labels(tmp_path / name / "case.tiff", pw.Volume(labels, SPACING_NM, "nm"))
+    whole = pw.score(predicted, truth).rows[0].scores
+    for given in ((tmp_path / "mine", tmp_path / "truth"), (predicted, truth)):
+        scores = pw.score(*given, ignore=255).rows[0].scores
+        assert scores["n_truth"] < whole["n_truth"]
+        assert scores["voxel_recall"] == pytest.approx(pw.score(predicted, truth, ignore=255)["voxel_recall"])
+
+
 def test_colours_are_no_labels_and_no_option_is_named_that_score_lacks(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 32, 32, 3), np.uint8), photometric="rgb")
     with pytest.raises(PlanewiseError, match="not a colour: save the labels themselves"):

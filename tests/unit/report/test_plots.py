@@ -34,3 +34,27 @@ def test_sizes_on_the_axis_do_not_overlap(monkeypatch, sizes):
 def test_sizes_of_nothing_that_was_scored_are_drawn():
     nothing = Result("d", "m", "c", "c", OBJECTS, "cannot be read", {})
     assert plots.sizes_plot({"m": [nothing]}, {"m": 0}).startswith("<svg")
+
+
+@pytest.mark.parametrize("plot", ["threshold_plot", "sizes_plot", "histogram_plot"])
+def test_the_names_of_the_methods_lie_over_no_point(monkeypatch, plot):
+    figures = []
+    monkeypatch.setattr(plots, "as_svg", lambda figure, description: figures.append(figure))
+    names = ["nnUNetTrainer__nnUNetPlans__3d_fullres", *"abcd"]
+    scores = {"dsc": 0.1}
+    sizes, ious = np.array([1, 10_000], np.int64), np.array([0.0, 1.0])
+    methods = {
+        name: [Result("d", name, "c", "c", OBJECTS, "ok", scores, object_sizes=sizes, object_ious=ious)]
+        for name in names
+    }
+    metric = ("dsc", "Dice") if plot == "histogram_plot" else ()
+    getattr(plots, plot)(methods, {name: place for place, name in enumerate(names)}, *metric)
+    (figure,) = figures
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    (legend,) = figure.legends
+    shown = legend.get_window_extent()
+    assert axes.get_legend() is None
+    assert not shown.overlaps(axes.get_window_extent())
+    assert figure.bbox.contains(*shown.get_points()[0])
+    assert figure.bbox.contains(*shown.get_points()[1])

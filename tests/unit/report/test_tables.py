@@ -11,6 +11,7 @@ from planewise.errors import Problem
 from planewise.evaluation.evaluate import score_labels
 from planewise.evaluation.pairs import MISSING, OK
 from planewise.evaluation.result import OBJECTS, Result
+from planewise.progress import ON_TERMINAL
 from planewise.report import tables
 from planewise.report.tables import (
     COLUMNS,
@@ -112,6 +113,14 @@ def test_problems_are_folded_to_80_columns_and_paths_stay_whole(where, what, cap
     assert [word for word in words if word in (where, *what.split())] == [where, *what.split()]
     beside = where == "a.tiff"
     assert any(line.split() == [where] for line in lines) is not beside  # the name alone, the message below it
+
+
+def test_problems_are_logged_when_called_from_python(capsys, monkeypatch, caplog):
+    monkeypatch.delenv(ON_TERMINAL)
+    print_problems([Problem("a.tiff", "a.tiff: is damaged")])
+    print_problems([])
+    assert [(record.levelname, record.message) for record in caplog.records] == [("WARNING", "a.tiff: is damaged")]
+    assert capsys.readouterr() == ("", "")
 
 
 CHECK = (

@@ -41,12 +41,13 @@ def evaluate_ild(options: IldEvaluate) -> int:
         raise PlanewiseError(without_classes(options.truth, truths))
     if not labels.classes:
         say(f"No dataset.json names the classes: each value in the truth is a class: {', '.join(map(str, names))}")
-    folder = options.output or _home(options.predictions) / "evaluation"
+    default = _home(options.predictions) / "evaluation"
+    folder = options.output or default
     if labels.ignore is not None:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")
     methods = {notes[path] if options.beside else _home(path).name: path for path in predictions}
     benchmark = _benchmark(options, methods, pairs, notes, names)
-    refuse_folder_of_inputs(benchmark.files(), folder, "--output")  # pictures are volumes too
+    refuse_folder_of_inputs(benchmark.files(), folder, "--output", default)  # pictures are volumes too
     made_with = benchmark.made_with() | {"--tolerance_mm": options.tolerance_mm}
     presence = {
         presence_file(_home(path), case): Input(f"the table of slices in {_home(path)}", case)

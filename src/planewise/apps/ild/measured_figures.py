@@ -118,7 +118,7 @@ def density_plot(hu: np.ndarray) -> str:
     counts, _ = np.histogram(np.clip(hu, FIRST_HU, LAST_HU), edges)
     axes.stairs(100 * counts / hu.size, edges, color=INK, linewidth=1)
     axes.set(xlabel="HU", ylabel=f"% of the lungs in {BIN_HU} HU", xlim=(FIRST_HU, LAST_HU))
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    figure.legend(frameon=False, fontsize=8, labelcolor=INK, loc="outside upper center", ncols=2)
     return as_svg(figure, "Histogram of the Hounsfield units in the lungs")
 
 

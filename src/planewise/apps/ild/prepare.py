@@ -34,7 +34,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.processes import WorkerPool
 from planewise.progress import progress, say, warn
-from planewise.report.tables import print_problems, print_table, report_problems
+from planewise.report.tables import count_problems, print_problems, print_table, report_problems
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
 from planewise.volumes.json_files import write_json
@@ -49,20 +49,18 @@ DECISIVE = {  # options that change what is written
 
 def prepare_ild(options: IldPrepare) -> int:
     """Prepare a dataset's patients. Returns the exit code; see ``prepare_patients``."""
-    return report_problems(prepare_patients(options))
+    return count_problems(prepare_patients(options))
 
 
 def prepare_patients(options: IldPrepare) -> list[Problem]:
-    """Prepare a dataset's patients; return the problems of single patients.
+    """Prepare a dataset's patients; print the problems of single patients as they are found, and return them.
 
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     level, width = options.window_in_hu()
     refuse_missing(options.lungs, "--lungs")
     dataset = _open(options)
-    problems = list(dataset.problems)
-    if problems:
-        print_problems(problems)
+    print_problems(dataset.problems)
     for note in notes_on_predicted(case.truth for case in dataset.train if case.truth):
         warn(note)
     classes = class_names(dataset.labels, [case.truth for case in dataset.train if case.truth])
@@ -87,7 +85,8 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     if waiting:
         train, valid, test = ({name: cases[name].image for name in split[part]} for part in PARTS)
         warn_of_leaks(train, valid, test, options.channel)
-    problems += _prepare(options, waiting, folder, dataset.labels.ignore)
+    problems = _prepare(options, waiting, folder, dataset.labels.ignore)
+    print_problems(problems)
     cleaned = {
         case: {int(value): Cleaned(**counts) for value, counts in record.decided["classes"].items()}
         for case, record in folder.cases.items()
@@ -102,7 +101,7 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
             "removed, see the table above; lower --min_volume_mm3 and --min_area_mm2"
         )
     say(f"The patients are in {options.work_dir}")
-    return problems
+    return [*dataset.problems, *problems]
 
 
 def _open(options: IldPrepare) -> Dataset:

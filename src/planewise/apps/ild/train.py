@@ -225,5 +225,5 @@ def _go_on(options: IldTrain, logs: Path, best: Path) -> int:
     """After a training from corrections, print the gain, and write the next work list. Returns the exit code."""
     if options.corrections is None or options.base is None:
         return 0
-    gained = say_gain(logs, load_checkpoint(logs / BEST), SCORE, options.base)
+    gained = say_gain(logs, load_checkpoint(logs / BEST, mmap=True), SCORE, options.base)
     return predict_again(options, options.corrections, best if gained else options.base)

@@ -21,6 +21,8 @@ from planewise.progress import progress, say, warn
 from planewise.report.tables import RESULTS, SUMMARY, report_problems, say_notes, write_results
 from planewise.volumes.formats import ending_of
 
+EVALUATION = "evaluation"  # where the tables go, in the folder of the predictions
+
 
 def evaluate_mito(options: MitoEvaluate) -> int:
     """Score predictions against the truth. Returns the exit code: 1 if a case could not be scored as it is.
@@ -28,8 +30,8 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     Raises PlanewiseError, before any work, for paths, a class or an output folder that cannot be used.
     """
     pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
-    home = options.predictions.parent if ending_of(options.predictions) else options.predictions
-    folder = options.output or home / "evaluation"
+    home = _home(options.predictions)
+    folder = options.output or home / EVALUATION
     if (home / CLASSES).is_dir() and not options.things:
         say(f"{home / CLASSES} gives the class of each object; --things NAMES... scores each class separately")
     labels = labels_above(options.truth)
@@ -113,8 +115,14 @@ def _begin(options: MitoEvaluate, benchmarks: list[Benchmark], folder: Path) -> 
     pairs = [pair for benchmark in benchmarks for of_method in benchmark.methods.values() for pair in of_method]
     truth = options.truth.parent if ending_of(options.truth) else options.truth
     others = files.keys() - {pair.prediction for pair in pairs}
-    refuse_folder_of_inputs([*others, *images_beside(truth).values()], folder, "--output")
+    inputs = [*others, *images_beside(truth).values()]
+    refuse_folder_of_inputs(inputs, folder, "--output", _home(options.predictions) / EVALUATION)
     return Derived.begin(folder, "mito evaluate", made_with, files, (RESULTS, SUMMARY))
+
+
+def _home(predictions: Path) -> Path:
+    """Return the folder of the predictions, which are a volume or a folder of volumes."""
+    return predictions.parent if ending_of(predictions) else predictions
 
 
 def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | None:

@@ -54,7 +54,7 @@ def measure_mito(options: MitoMeasure) -> int:
     refuse_other_cases(members, volumes, problems, options)
     output = options.output or _beside(options.labels[0])
     inputs = [*volumes.values(), *(path for case in cases for path in case.inputs)]
-    refuse_folder_of_inputs(inputs, output, "--output")
+    refuse_folder_of_inputs(inputs, output, "--output", _beside(options.labels[0]))
     decisive = options.model_dump(mode="json", include=DECISIVE)
     decisive["references"] = [text.partition("=")[0] for text in options.reference]
     if options.classes is not None:

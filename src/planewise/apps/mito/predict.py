@@ -155,7 +155,7 @@ def _predict_waiting(
         count = predict_case(name, case, slices, results, predictor, sized, run.identity(name))
         what = "classes" if options.fuse == "probabilities" else "objects"
         decided |= {"intensities": seen, "planes": case.why, "min_size": sized.min_size, what: count}
-    return counted(count, "object") if what == "objects" else f"{count} class{'es' * (count != 1)}"
+    return counted(count, "object" if what == "objects" else "class")
 
 
 def predict_case(

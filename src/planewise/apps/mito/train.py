@@ -27,7 +27,7 @@ from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.weights import locate_weights, network_for_classes
 from planewise.progress import progress, say
 from planewise.report.figures import training_curve
-from planewise.report.tables import print_problems, report_problems
+from planewise.report.tables import count_problems, print_problems
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.launch import training_alone
 from planewise.training.loop import BEST, CURVE, train
@@ -42,12 +42,13 @@ from planewise.training.task import score_before
 
 def train_mito(options: MitoTrain) -> int:
     """Fine-tune, and predict and evaluate if that is wanted; see ``finetune_mito``. Returns the exit code."""
-    return report_problems(finetune_mito(options))
+    return count_problems(finetune_mito(options))
 
 
 def finetune_mito(options: MitoTrain) -> list[Problem]:
     """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases; return the problems.
 
+    Problems of the training cases are printed before the training, and those of the others when all is done.
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used, or if a training of this name
     is running in the folder.
     """
@@ -68,11 +69,13 @@ def _finetune(options: MitoTrain) -> list[Problem]:
     if best is None:
         return problems
     say(f"The model is {plan.files.yaml} with {plan.files.weights.name}")
+    later: list[Problem] = []
     if options.corrections is not None:
-        _go_on_from(options.corrections, plan, best, problems)
+        _go_on_from(options.corrections, plan, best, later)
     if plan.tests is not None:
-        _test(plan, plan.tests, problems)
-    return problems
+        _test(plan, plan.tests, later)
+    print_problems(later)
+    return [*problems, *later]
 
 
 def _train(plan: TrainingPlan, problems: list[Problem]) -> Path | None:
@@ -135,7 +138,7 @@ def _go_on_from(corrections: Path, plan: TrainingPlan, best: Path, problems: lis
     The better of the two models is used: the new one, or the one that training started from.
     """
     options, files = plan.options, plan.files
-    gained = say_gain(files.training, load_checkpoint(best / BEST), SCORE, plan.model_path)
+    gained = say_gain(files.training, load_checkpoint(best / BEST, mmap=True), SCORE, plan.model_path)
     model_before = plan.model_path
     kept, weights = (files.yaml, files.weights) if gained else (model_before, locate_weights(plan.model, model_before))
     made = read_manifest(files.predictions / MANIFEST)  # in another round perhaps by the other of the two models

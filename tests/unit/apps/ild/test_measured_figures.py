@@ -27,3 +27,13 @@ def test_two_readers_who_agree_have_axes_that_can_be_read(monkeypatch, second):
     ticks = [tick.label1 for tick in axes.xaxis.get_major_ticks()]
     shown = sorted((tick.get_window_extent() for tick in ticks if tick.get_text()), key=lambda box: box.x0)
     assert all(left.x1 < right.x0 for left, right in pairwise(shown))
+
+
+def test_the_names_of_the_ranges_lie_over_no_density(monkeypatch):
+    figures = []
+    monkeypatch.setattr(measured_figures, "as_svg", lambda figure, description: figures.append(figure))
+    measured_figures.density_plot(np.linspace(-1030, 210, 5000))
+    (figure,) = figures
+    FigureCanvasAgg(figure).draw()
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())
