@@ -1,6 +1,7 @@
 """The memory and the cores of the machine that this process may use."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -9,6 +10,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 CORES = "PLANEWISE_CORES"  # environment variable: how many cores a process may use that shares them with others of ours
 
 
+@cache  # it is asked for each slice that is read, and takes as long as reading a small one
 def machine_memory() -> int:
     """Return the bytes of memory that this process may have: the machine's, or its control group's if fewer."""
     return min([psutil.virtual_memory().total, *_limits(CGROUPS, Path("/proc/self/cgroup"))])
