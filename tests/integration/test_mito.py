@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import tifffile
 import torch
 
 from planewise.cli import run
+from planewise.compat.scripts import run_script
 from planewise.data.manifest import MANIFEST
 from planewise.data.phantom import write_phantom_dataset
 from planewise.report.tables import RESULTS, SUMMARY
@@ -24,7 +24,6 @@ from planewise.volumes.labels import read_labels
 from planewise.volumes.volume import Volume
 from stopped import ENVIRONMENT, run_until_killed, start
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "mitoNet_finetune_from_nnunet.py"
 SMALL = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "64", "--batch_size", "2",
          "--num_workers", "0", "--device", "cpu"]  # fmt: skip
 
@@ -59,10 +58,9 @@ def trained(tmp_path_factory):
     """A dataset and a model that has seen little of it, made by the original command line."""
     folder = tmp_path_factory.mktemp("mito")
     dataset = make_dataset(folder / "Dataset001_Phantom", train_cases=2)
-    command = [sys.executable, SCRIPT, dataset, folder / "models", "--model_name", "M", "--iterations", "4",
-               "--test_after_training", "--test_axes", "xy", "xz", "yz", *SMALL]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
-    assert result.returncode == 0, result.stdout + result.stderr
+    words = [str(dataset), str(folder / "models"), "--model_name", "M", "--iterations", "4",
+             "--test_after_training", "--test_axes", "xy", "xz", "yz", *SMALL]  # fmt: skip
+    assert run_script("mitoNet_finetune_from_nnunet", words) == 0
     return folder
 
 

@@ -1,6 +1,7 @@
 """mito train --corrections: only what is known is truth; it starts from the result's model, and says where to go on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,18 @@ from untrained import write_untrained
 CASES = ("phantom_train1", "phantom_train2")
 
 
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    """A dataset that every test gets a copy of."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantom_dataset(folder, 0, (24, 48, 48), (16, 32, 32), 2, bodies=6)
+    return folder
+
+
 @pytest.fixture
-def result(tmp_path):
+def result(tmp_path, phantoms):
     """What M.yaml could have predicted of two phantoms: their truth."""
-    write_phantom_dataset(tmp_path / "data", 0, (24, 48, 48), (16, 32, 32), 2, bodies=6)
+    shutil.copytree(phantoms, tmp_path / "data")
     write_untrained(tmp_path)
     folder = tmp_path / "result"
     made = Run.begin(folder / MANIFEST, "mito predict", {}, tmp_path / "M.pth", CASES, overwrite=False)
@@ -98,13 +107,21 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
     assert {item.labels[0] for item in items if item.labels} == set(ids[1:-1])  # an untrained model sees none of them
 
 
-def test_a_training_is_resumed_from_what_it_began_with(result, capsys):
-    label = int(np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1])
-    correct(result, f"phantom_train1,confirm,{label}")
+def test_a_finished_training_is_not_replaced_and_is_resumed_from_what_it_began_with(result, capsys):
+    """What is refused leaves the dataset of the training that is there."""
+    ids = np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1:].tolist()
+    correct(result, f"phantom_train1,confirm,{' '.join(map(str, ids))}")
     assert train(result, "--margin", "2") == 0
+    labels = result.parent / "known" / "labelsTr" / "phantom_train1.tiff"
+    before = labels.read_bytes()
     capsys.readouterr()
+    assert train(result) == 2
+    assert "holds a finished model called N" in capsys.readouterr().err
     assert train(result, "--resume", "--margin", "5") == 2
     assert "--margin 5: the resumed training began with 2 (" in capsys.readouterr().err
+    assert labels.read_bytes() == before
+    assert train(result, "--resume") == 0
+    capsys.readouterr()
     other = result.rename(result.with_name("other"))
     assert train(other, "--resume") == 2
     refused = f"--corrections {other}: the resumed training began with those of {result / 'phantom_train1.tiff'} ("
@@ -144,17 +161,6 @@ def test_what_another_app_made_is_refused(result, capsys):
     assert run(["ild", "train", str(result.parent / "work"), "--corrections", str(result)]) == 2
     printed = capsys.readouterr().err
     assert "was made by planewise mito predict, with another kind of model; train on it with planewise mito" in printed
-
-
-def test_a_training_that_is_refused_leaves_the_dataset_of_the_one_that_is_there(result, capsys):
-    ids = np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1:].tolist()
-    correct(result, f"phantom_train1,confirm,{' '.join(map(str, ids))}")
-    assert train(result) == 0
-    before = (result.parent / "known" / "labelsTr" / "phantom_train1.tiff").read_bytes()
-    assert train(result) == 2
-    assert "holds a finished model called N" in capsys.readouterr().err
-    assert (result.parent / "known" / "labelsTr" / "phantom_train1.tiff").read_bytes() == before
-    assert train(result, "--resume") == 0
 
 
 def test_planes_that_were_corrected_beside_their_case_are_no_cases(result):

@@ -1,7 +1,6 @@
 """The panel in napari: its buttons do what the same actions do without it. Off the screen, with napari's own model."""
 
 import os
-import warnings
 from importlib.resources import files
 
 import numpy as np
@@ -13,22 +12,27 @@ from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.volume import Volume
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-with warnings.catch_warnings():  # of napari's about what it is made of, not of ours
-    warnings.simplefilter("ignore")
-    pytest.importorskip("napari", reason="the window needs napari, which is not installed (planewise[napari])")
-    from napari.components import ViewerModel
-    from qtpy.QtWidgets import QApplication
-    from windows import choose_first_item
-
-    from planewise.apps.correct_window import CorrectionWidget
-
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 CENTRES = {1: (12, 12, 12), 2: (28, 12, 40), 3: (14, 34, 14), 4: (26, 34, 42), 5: (20, 24, 28)}
 
 
 @pytest.fixture(scope="module")
 def application():
+    """Qt's application; napari, which takes seconds to import, is imported only where these tests run."""
+    why = "the window needs napari, which is not installed (planewise[napari])"
+    pytest.importorskip("napari.components", reason=why)  # without the warnings of what napari is made of
+    from qtpy.QtWidgets import QApplication
+
     return QApplication.instance() or QApplication([])
+
+
+def open_window(*given):
+    """Return the panel in napari's model of a viewer."""
+    from napari.components import ViewerModel
+
+    from planewise.apps.correct_window import CorrectionWidget
+
+    return CorrectionWidget(ViewerModel(), *given)
 
 
 @pytest.fixture(params=["tiff", "ome.zarr"])
@@ -43,7 +47,7 @@ def widget(application, result, tmp_path, balls):
     image = tmp_path / "image.tiff"
     write_volume(image, Volume((balls * 20).astype(np.uint8)))
     items = [Item(f"object {label}", "cells", "look", (label,), place) for label, place in CENTRES.items()]
-    made = CorrectionWidget(ViewerModel(), {"cells": result}, {"cells": image}, items)
+    made = open_window({"cells": result}, {"cells": image}, items)
     yield made
     made.close_case()
     made.deleteLater()
@@ -66,6 +70,8 @@ def test_objects_in_em_have_no_controls_for_classes_in_ct(widget):
 
 
 def test_the_picture_of_the_documentation_shows_the_first_item_chosen(widget):
+    from windows import choose_first_item
+
     choose_first_item(widget)
     assert widget.chosen.text() == "Chosen: 1"
 
@@ -121,7 +127,7 @@ def test_it_goes_through_the_items_and_on_where_one_stopped(application, widget,
     assert "object 2 (left out)" in widget.about.text()
     items = widget.worklist.items
     widget.close_case()
-    again = CorrectionWidget(ViewerModel(), {"cells": result}, {}, items)
+    again = open_window({"cells": result}, {}, items)
     assert again.worklist.item.name == "object 3"
     for _ in range(3):
         press(again, "Item done, next")
@@ -146,13 +152,12 @@ def test_what_does_not_fit_is_said_in_the_panel(widget, clicks, button, printed)
 
 
 def test_from_napari_s_menu_it_corrects_the_selected_layer(application, result):
-    viewer = ViewerModel()
-    widget = CorrectionWidget(viewer)
+    widget = open_window()
     assert "no labels are open" in press(widget, "Undo")
     assert "select a layer" in press(widget, "Correct selected layer")
 
 
-def test_the_manifest_is_one_of_npe2():
+def test_the_manifest_is_one_of_npe2(application):
     npe2 = pytest.importorskip("npe2", reason="npe2, which checks the plugin's manifest, is not installed")
     manifest = npe2.PluginManifest.from_file(files("planewise") / "napari.yaml")
     assert manifest.contributions.commands[0].exec is not None
@@ -165,7 +170,7 @@ def test_the_manifest_is_one_of_npe2():
 def test_an_image_that_lies_elsewhere_is_shown_but_not_in_silence(application, result, tmp_path, balls, capsys):
     image = tmp_path / "half.tiff"
     write_volume(image, Volume(balls[::2].astype(np.uint8)))
-    made = CorrectionWidget(ViewerModel(), {"cells": result}, {"cells": image})
+    made = open_window({"cells": result}, {"cells": image})
     made.close_case()
     made.deleteLater()
     assert f"WARNING: {image}: differs in geometry from {result} (shape (40, 48, 56) and" in capsys.readouterr().err

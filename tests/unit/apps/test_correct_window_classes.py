@@ -1,7 +1,6 @@
 """The window on classes of a CT whose file runs otherwise than it is shown: clicks, paint, boxes, slices."""
 
 import os
-import warnings
 
 import numpy as np
 import pytest
@@ -14,14 +13,6 @@ from planewise.volumes.geometry import to_canonical
 from planewise.volumes.volume import Volume
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-with warnings.catch_warnings():  # of napari's about what it is made of, not of ours
-    warnings.simplefilter("ignore")
-    pytest.importorskip("napari", reason="the window needs napari, which is not installed (planewise[napari])")
-    from napari.components import ViewerModel
-    from qtpy.QtWidgets import QApplication
-
-    from planewise.apps.correct_window import CorrectionWidget
-
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 DIRECTION = ((0.0, 0.0, -1.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0))  # axes x, -y, -z of the patient
 BOX = ((4, 8), (5, 6), (7, 8))  # of class 1, in the file
@@ -29,7 +20,21 @@ BOX = ((4, 8), (5, 6), (7, 8))  # of class 1, in the file
 
 @pytest.fixture(scope="module")
 def application():
+    """Qt's application; napari, which takes seconds to import, is imported only where these tests run."""
+    why = "the window needs napari, which is not installed (planewise[napari])"
+    pytest.importorskip("napari.components", reason=why)  # without the warnings of what napari is made of
+    from qtpy.QtWidgets import QApplication
+
     return QApplication.instance() or QApplication([])
+
+
+def open_window(*given):
+    """Return the panel in napari's model of a viewer."""
+    from napari.components import ViewerModel
+
+    from planewise.apps.correct_window import CorrectionWidget
+
+    return CorrectionWidget(ViewerModel(), *given)
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def widget(application, tmp_path):
     labels = np.zeros((10, 12, 14), np.uint8)
     labels[tuple(slice(*side) for side in BOX)] = 1
     write_volume(tmp_path / "ct.nii.gz", Volume(labels, (1.0, 2.0, 5.0), "mm", direction=DIRECTION))
-    made = CorrectionWidget(ViewerModel(), {"ct": tmp_path / "ct.nii.gz"}, {"ct": tmp_path / "ct.nii.gz"})
+    made = open_window({"ct": tmp_path / "ct.nii.gz"}, {"ct": tmp_path / "ct.nii.gz"})
     yield made
     made.close_case()
     made.deleteLater()

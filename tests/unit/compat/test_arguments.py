@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from planewise.compat import ild
@@ -97,6 +101,13 @@ def test_every_script_refuses_an_unknown_flag_and_lists_its_own(script, capsys):
     err = capsys.readouterr().err
     assert f"{script.name}.py: has no flag -lable_id" in err
     assert all(f"-{name}" in err for name in script.flags)
+
+
+def test_a_file_is_the_script_of_its_name():
+    script = Path(__file__).parents[3] / "scripts" / "mitoNet_finetune_from_nnunet.py"
+    result = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("mitoNet_finetune_from_nnunet.py: has -mode, ")
 
 
 @pytest.mark.parametrize("name", [*TRANSLATED, "npz_to_npy", "mitoNet_finetune_from_nnunet"])

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import tifffile
-from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from planewise.data.classes import LabelDefinition
 from planewise.evaluation.comparison import compare
@@ -72,6 +71,7 @@ def test_nothing_found_and_nothing_there(write, balls):
 @pytest.mark.filterwarnings("ignore:monai:FutureWarning")
 def test_the_boundary_of_the_foreground_as_monai_measures_it(write, balls):
     import torch
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
     predicted = np.roll(balls, (1, 3), axis=(0, 1))
     scores = scores_of(write("truth", balls), write("predicted", predicted)).scores
