@@ -26,7 +26,7 @@ from planewise.training.sampling import SampleRange
 BATCH = 4
 REPEATS = 1 if TINY else 3
 SIDE = 512
-NETWORKS = ("mitonet_small_unet",) if TINY else ("mitonet_v1", "mitonet_small_unet")
+NETWORKS = ("mitonet_small_unet32",) if TINY else ("mitonet_v1", "mitonet_small_unet32")
 
 
 class Samples(torch.utils.data.Dataset):

@@ -49,6 +49,7 @@ from planewise.volumes.labels import read_labels
 SCORES = {"F1@50": "f1_50", "F1@75": "f1_75", "PQ": "pq_50", "IoU": "voxel_iou"}
 MISTAKES = {"merges": "merge", "splits": "split"}
 AS_PUBLISHED: dict[str, object] = {"min_agreement": None, "repair": None, "extend": None}  # how planes become objects
+WIDER: dict[str, object] = {"architecture": "mitonet_small_unet"}  # 48 channels in decoder and heads
 AVERAGING = LittleData(weight_averaging=0.998)
 ANYWHERE = LittleData(bend=5.0, microscope=True, weight_averaging=0.998)  # crops placed without regard to objects
 
@@ -64,13 +65,14 @@ class Part:
 
 PARTS = {
     "before": Part({"architecture": "mitonet_small", "little_data": None} | AS_PUBLISHED, 0.35),
-    "network": Part({"little_data": None} | AS_PUBLISHED),  # the U-Net alone
-    "averaged": Part({"little_data": AVERAGING} | AS_PUBLISHED),
-    "varied": Part({"little_data": ANYWHERE} | AS_PUBLISHED),  # crops filled, bent and as from other microscopes
-    "agreed": Part({"little_data": ANYWHERE, "repair": None, "extend": None}),  # and planes must agree on objects
-    "cut": Part({"little_data": ANYWHERE, "extend": None}),  # and objects that one plane merged are cut
-    "extended": Part({"little_data": ANYWHERE}),  # and objects are extended into voxels that one plane gives them
-    "all": Part({}),  # and half of the crops are placed near objects
+    "network": Part(WIDER | {"little_data": None} | AS_PUBLISHED),  # a U-Net alone
+    "averaged": Part(WIDER | {"little_data": AVERAGING} | AS_PUBLISHED),
+    "varied": Part(WIDER | {"little_data": ANYWHERE} | AS_PUBLISHED),  # crops filled, bent, as of other microscopes
+    "agreed": Part(WIDER | {"little_data": ANYWHERE, "repair": None, "extend": None}),  # and planes agree on objects
+    "cut": Part(WIDER | {"little_data": ANYWHERE, "extend": None}),  # and objects that one plane merged are cut
+    "extended": Part(WIDER | {"little_data": ANYWHERE}),  # and objects take voxels that one plane gives them
+    "near": Part(WIDER),  # and half of the crops are placed near objects
+    "all": Part({}, 1450 / 1200),  # and decoder and heads have 32 channels
 }
 
 

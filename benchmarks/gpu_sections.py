@@ -32,7 +32,7 @@ from planewise.progress import reported_to
 from planewise.volumes.formats.ome_zarr import blocks, create
 from planewise.volumes.machine import machine_cores
 
-MITONETS = {"MitoNet_small": "mitonet_small_unet", "MitoNet_v1_mini": "mitonet_v1_mini", "MitoNet_v1": "mitonet_v1"}
+MITONETS = {"MitoNet_small": "mitonet_small_unet32", "MitoNet_v1_mini": "mitonet_v1_mini", "MitoNet_v1": "mitonet_v1"}
 SAM2S = ("tiny", "small", "base_plus", "large")
 Rows = Iterator[tuple[object, ...]]  # of a table, each as soon as it is measured
 SLICES = SliceOptions(IntensityRange(0.0, 255.0), 0.57571, 0.12765, 128)  # 128 pads enough for all three

@@ -38,7 +38,8 @@ ARCHITECTURES = {
     "mitonet_v1": Architecture("deeplab"),
     "mitonet_v1_mini": Architecture("bifpn", channels=128),
     "mitonet_small": Architecture("deeplab", blocks=(1, 1, 1, 1), width=16, channels=64),  # for older models
-    "mitonet_small_unet": Architecture("unet", blocks=(1, 2, 2, 1), width=16, channels=48),
+    "mitonet_small_unet": Architecture("unet", blocks=(1, 2, 2, 1), width=16, channels=48),  # for older models
+    "mitonet_small_unet32": Architecture("unet", blocks=(1, 2, 2, 1), width=16, channels=32),
 }
 
 

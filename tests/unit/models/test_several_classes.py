@@ -29,7 +29,7 @@ THREE = PanopticClasses({1: "mito", 2: "nucleus", 3: "er"}, (1, 2))
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return build("mitonet_small_unet", 4).eval()
+    return build("mitonet_small_unet32", 4).eval()
 
 
 def test_the_semantic_head_has_a_channel_for_background_and_each_class(network):
@@ -60,7 +60,7 @@ def test_the_published_form_loads_here_and_runs_alone(tmp_path, network):
 
 def test_another_number_of_classes_gets_a_new_head_and_keeps_the_rest(tmp_path, capsys):
     torch.manual_seed(0)
-    one = build("mitonet_small_unet")
+    one = build("mitonet_small_unet32")
     torch.save(one.state_dict(), tmp_path / "w.pth")
     several = network_for_classes(tmp_path / "w.pth", 4)
     assert outputs_of(several.state_dict()) == 4

@@ -47,7 +47,7 @@ def same_as_torch(path):
     return expected
 
 
-@pytest.mark.parametrize("name", ["mitonet_small_unet", "mitonet_small", "mitonet_v1", "mitonet_v1_mini"])
+@pytest.mark.parametrize("name", ["mitonet_small_unet32", "mitonet_small_unet", "mitonet_small", "mitonet_v1", "mitonet_v1_mini"])
 def test_exports_have_the_published_keys_and_are_read_as_torch_loads_them(tmp_path, name):
     torch.manual_seed(0)
     export_torchscript(build(name), tmp_path / "w.pth")

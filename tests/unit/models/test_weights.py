@@ -46,7 +46,7 @@ def test_plain_weights_load(tmp_path, network, wrap, architecture):
 
 
 @pytest.mark.parametrize(
-    "name", ["mitonet_small_unet", "mitonet_small", pytest.param("mitonet_v1_mini", marks=pytest.mark.slow)]
+    "name", ["mitonet_small_unet32", "mitonet_small", pytest.param("mitonet_v1_mini", marks=pytest.mark.slow)]
 )
 def test_export_loads_as_published_and_again_here(tmp_path, name):
     torch.manual_seed(0)
@@ -164,9 +164,9 @@ def test_a_network_without_a_published_form_is_written_as_plain_weights_and_expo
 
 
 def test_a_network_of_another_module_is_built_by_its_name_alone(tmp_path, monkeypatch):
-    known = architectures() | {"another": lambda outputs: build("mitonet_small_unet", outputs)}
+    known = architectures() | {"another": lambda outputs: build("mitonet_small_unet32", outputs)}
     monkeypatch.setattr("planewise.models.weights.architectures", lambda: known)
-    network = build("mitonet_small_unet").eval()
+    network = build("mitonet_small_unet32").eval()
     torch.save(network.state_dict(), tmp_path / "w.pth")
     assert same_outputs(network, load_network(tmp_path / "w.pth", "another"))
     with pytest.raises(PlanewiseError, match=r"unknown architecture nonesuch; known are mitonet_v1, .*another"):

@@ -35,7 +35,7 @@ def test_the_number_of_trained_parameters(layer, frozen):
     assert trained == 55_158_486 - sum(ENCODER[part] for part in frozen)
 
 
-@pytest.mark.parametrize("name", ["mitonet_small", "mitonet_small_unet"])
+@pytest.mark.parametrize("name", ["mitonet_small", "mitonet_small_unet32"])
 def test_a_folded_network_freezes_too(name):
     network = fold_batch_norms(build(name))
     freeze(network, "none")
