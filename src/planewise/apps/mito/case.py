@@ -134,11 +134,6 @@ class VolumeToPredict:
             yield self.unlike
         if self.uncertain and (self.several is None or self.several.things):
             yield f"{self.uncertain}; that column of the table of objects is empty"
-        if len(self.planes) == 1 and options.pixel_vote_thr > 1:
-            yield (
-                f"--pixel_vote_thr {options.pixel_vote_thr} has no effect: one plane takes no vote, and what "
-                "the network saw in it is the result"
-            )
         if options.min_agreement and len(self.planes) > 1:
             yield (
                 f"objects are left out if all planes agree on less than {options.min_agreement:g} of their "

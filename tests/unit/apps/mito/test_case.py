@@ -90,14 +90,6 @@ def test_more_votes_than_a_volume_has_planes_are_refused(shape, votes, there):
         VolumeToPredict.of(volume, Path("a.tiff"), None, model, options)
 
 
-@pytest.mark.parametrize(("axes", "votes", "said"), [(("xy",), 2, True), (("xy",), 1, False), (("xy", "xz"), 2, False)])
-def test_votes_without_effect_are_said(axes, votes, said):
-    model = read_model_file(SHIPPED / "MitoNet_small.yaml")
-    options = MitoPredict(**FILES, axes=axes, pixel_vote_thr=votes)
-    case = VolumeToPredict.of(Volume(np.zeros((8, 8, 8), np.uint8)), Path("a.tiff"), None, model, options)
-    assert any("--pixel_vote_thr 2 has no effect" in note for note in case.notes(options, model)) is said
-
-
 @pytest.mark.parametrize(("axes", "votes"), [(("xy",), 3), (("xy", "xz"), 3), (None, 4)])
 def test_votes_that_no_voxel_can_have_are_refused_before_a_volume_is_opened(axes, votes):
     with pytest.raises(PlanewiseError, match=rf"^--pixel_vote_thr {votes}: (no voxel can have so many votes|must be)"):
