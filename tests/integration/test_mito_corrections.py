@@ -120,7 +120,7 @@ def test_a_finished_training_is_not_replaced_and_is_resumed_from_what_it_began_w
     assert train(result, "--resume", "--margin", "5") == 2
     assert "--margin 5: the resumed training began with 2 (" in capsys.readouterr().err
     assert labels.read_bytes() == before
-    assert train(result, "--resume") == 0
+    assert train(result, "--resume", "--margin", "2") == 0
     capsys.readouterr()
     other = result.rename(result.with_name("other"))
     assert train(other, "--resume") == 2

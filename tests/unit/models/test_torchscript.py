@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from planewise.errors import PlanewiseError
-from planewise.models.panoptic_deeplab import build
+from planewise.models.panoptic_deeplab import ARCHITECTURES, build
 from planewise.models.torchscript import is_torchscript, read_torchscript
 from planewise.models.weights import export_torchscript, load_network, read_state
 from reference.published import published
@@ -47,7 +47,7 @@ def same_as_torch(path):
     return expected
 
 
-@pytest.mark.parametrize("name", ["mitonet_small_unet32", "mitonet_small_unet", "mitonet_small", "mitonet_v1", "mitonet_v1_mini"])
+@pytest.mark.parametrize("name", [*ARCHITECTURES])
 def test_exports_have_the_published_keys_and_are_read_as_torch_loads_them(tmp_path, name):
     torch.manual_seed(0)
     export_torchscript(build(name), tmp_path / "w.pth")
