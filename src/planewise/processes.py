@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +20,7 @@ WARNINGS = frozenset(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if
 CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
 EXIT_TERMINATED = 128 + signal.SIGTERM
 CALLED_BY_LLVM = {"_raw_object_cache_notify", "_raw_object_cache_getbuffer"}  # llvmlite's functions, for kernels
+LOSES_ERRORS = {weakref.__file__}  # whose functions Python calls when an object dies
 SOON = 0.01  # seconds until a postponed signal is sent again
 
 
@@ -49,12 +51,13 @@ def _pass(number: int, frame: FrameType | None) -> None:
 
 
 def _postponed(number: int, frame: FrameType | None) -> bool:
-    """Postpone a signal that arrives while a kernel is compiled, since what is raised inside LLVM's calls is lost.
+    """Postpone a signal that arrives while a kernel is compiled or an object dies: what is raised in there is lost.
 
     Returns whether it was postponed: then it is sent again.
     """
     while frame is not None:
-        if frame.f_code.co_name in CALLED_BY_LLVM:
+        code = frame.f_code
+        if code.co_name in CALLED_BY_LLVM or code.co_name == "__del__" or code.co_filename in LOSES_ERRORS:
             again = threading.Timer(SOON, _send, (number,))
             again.daemon = True
             again.start()

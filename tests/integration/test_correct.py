@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -222,6 +223,13 @@ def test_measures_say_that_labels_were_corrected(results, tmp_path, capsys):
     assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,3,")]) == 0
     assert run(["mito", "measure", str(results / "a.tiff")]) == 0
     assert "was corrected with planewise correct, 1 action (" in capsys.readouterr().err
+
+
+def test_scores_say_that_the_truth_is_a_reviewed_result(results, tmp_path, capsys):
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,confirm,1,")]) == 0
+    other = shutil.copytree(results, tmp_path / "other", ignore=shutil.ignore_patterns("*.corrections"))
+    assert run(["mito", "evaluate", str(other), str(results)]) == 0
+    assert "was confirmed with planewise correct, 1 action (" in capsys.readouterr().err
 
 
 def test_the_items_of_an_audit_are_corrected_and_reported(results, tmp_path, balls, capsys):

@@ -388,6 +388,17 @@ def test_a_dataset_with_some_bad_cases_is_used_without_them(tmp_path, capsys):
     assert (tmp_path / "m" / "FinetunedMitoNet.pth").exists()
 
 
+def test_test_cases_that_cannot_be_predicted_are_named_and_the_model_stays(tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "data")
+    (image,) = (dataset / "imagesTs").glob("*.tiff")
+    write_volume(image, Volume(np.full(open_volume(image).shape, 7, np.uint8), (8.0, 8.0, 8.0), "nm"))
+    code = run(["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", "--train_planes", "xy",
+                "--test_after_training", "--test_axes", "xy", *SMALL])  # fmt: skip
+    assert code == 1
+    assert f"{image.name}" in capsys.readouterr().out
+    assert (tmp_path / "m" / "FinetunedMitoNet.pth").exists()
+
+
 def test_without_instances_components_of_the_labels_are_trained_on(tmp_path, capsys):
     dataset = make_dataset(tmp_path / "data")
     for split in ("Tr", "Ts"):

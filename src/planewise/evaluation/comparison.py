@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from planewise.correction.journal import correction_note
+from planewise.correction.journal import correction_note, review_note
 from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.input_checks import refuse_image, truth_itself, unnumbered
@@ -191,6 +191,7 @@ def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
         refuse_image(opened.predicted, pair.prediction, image),
         truth_itself(pair.prediction, pair.truth),
         correction_note(pair.prediction),
+        review_note(pair.truth),  # a result that a person reviewed is a truth, of which not all need be reviewed
         *opened.notes,
     ]
     return [note for note in notes if note]

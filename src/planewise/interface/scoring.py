@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
 from planewise.interface.calls import call, name_of
 from planewise.interface.result import Result
-from planewise.progress import ProgressFunction, say
+from planewise.progress import ProgressFunction, say, warn
 from planewise.progress import progress as shown
 from planewise.report.tables import print_problems, say_notes
 from planewise.volumes.arrays import as_volume
@@ -90,6 +91,7 @@ def compare(
             )
         if not methods:
             raise PlanewiseError("methods: there is none; give {name: labels}")
+        _refuse_values(classes, ignore)
         within = Tolerance({} if tolerance is None else dict.fromkeys(("nm", "mm", "voxel"), float(tolerance)))
         given = [*methods.values(), truth]
         folders = [_is_folder(item) for item in given]
@@ -100,6 +102,15 @@ def compare(
         )
         say_notes(compared)
         return Result(tuple(compared.results))
+
+
+def _refuse_values(classes: Classes | None, ignore: int | None) -> None:
+    """Raise PlanewiseError for classes or an ignore label that no label volume can hold, or that contradict."""
+    for argument, value in [*(("classes", value) for value in classes or ()), ("ignore", ignore)]:
+        if value is not None and (not isinstance(value, Integral) or int(value) < 1):
+            raise PlanewiseError(f"{argument}: is {value!r}; labels are whole numbers from 1, and 0 is background")
+    if ignore is not None and ignore in (classes or ()):
+        raise PlanewiseError(f"ignore: is {ignore}, which classes names too: a value is either scored or ignored")
 
 
 def _is_folder(given: Any) -> bool:
@@ -134,7 +145,11 @@ def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[d
     if labels.source is None or holds_instances(truth.resolve()):
         return {}, labels
     named = class_names(labels, files)
-    say(f"The classes of {labels.source} are scored: {', '.join(named.values())}")
+    said = f"The classes of {labels.source} are scored: {', '.join(named.values())}"
+    if (truth if _is_folder(truth) else truth.parent).name.startswith("labels"):
+        say(said)
+    else:
+        warn(f"{said}; {truth} lies below it, but in no labelsTr or labelsTs. Other labels: classes={{value: name}}")
     return named, labels
 
 
@@ -153,7 +168,7 @@ def _of_volumes(
     if isinstance(truth, str | os.PathLike):
         refuse_predicted(path)
         named, stated = _classes(path, classes, [path])
-        if stated.ignore is not None and not named and ignore is None:
+        if stated.ignore is not None and not named and ignore in (None, stated.ignore):
             raise PlanewiseError(f"{path}: its dataset.json has an ignore label, which lies beside it: compare folders")
         ignore = stated.ignore if ignore is None else ignore
     volumes = {name: _labels(labels, name) for name, labels in methods.items()}

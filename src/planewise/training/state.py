@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from planewise.errors import PlanewiseError
 from planewise.training.averaging import AveragedWeights
 from planewise.training.checkpoint import Validation, check_same_training, load_checkpoint, save_checkpoint
 from planewise.training.loop_options import LoopOptions
@@ -33,7 +34,13 @@ class TrainingState:
         """Continue from the checkpoint at ``path``. Raises PlanewiseError if it is unusable, or of another training."""
         state = load_checkpoint(path)
         check_same_training(state, vars(self.options), path)
-        self.task.network.load_state_dict(state["network"])
+        try:
+            self.task.network.load_state_dict(state["network"])
+        except RuntimeError as error:  # what the base is called may stand for another network than it did
+            raise PlanewiseError(
+                f"{path}: its training was begun with another network than the base has now, so it cannot be "
+                "continued: train anew under another name, or from the best model of that training"
+            ) from error
         self.optimizer.load_state_dict(state["optimizer"])
         self._averaged_before = state.get("averaged")
         self.step, self.ends = state["step"], state["ends"]

@@ -313,6 +313,38 @@ def test_what_is_ignored_among_objects_is_so_in_folders_as_in_volumes(quiet, bal
         assert scores["voxel_recall"] == pytest.approx(pw.score(predicted, truth, ignore=255)["voxel_recall"])
 
 
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"ignore": "9"}, "ignore: is '9'; labels are whole numbers from 1"),
+        ({"ignore": 0}, "ignore: is 0; labels are whole numbers from 1, and 0 is background"),
+        ({"ignore": -1}, "ignore: is -1; "),
+        ({"classes": {"1": "mito"}}, "classes: is '1'; labels are whole numbers"),
+        ({"classes": {1: "mito", 2: "er"}, "ignore": 2}, "ignore: is 2, which classes names too"),
+    ],
+)
+def test_classes_and_ignore_that_no_labels_can_have_are_refused(balls, given, what):
+    with pytest.raises(PlanewiseError, match=what):
+        pw.score(balls, balls.copy(), **given)
+
+
+def test_an_ignore_label_that_lies_beside_an_instance_file_is_not_taken_for_an_object(balls, tmp_path):
+    folder = dataset(tmp_path / "D", balls, {"m": balls}, "instancesTs")
+    labels = '{"labels": {"background": 0, "mito": 1, "ignore": 2}, "file_ending": ".tiff"}'
+    (folder / "dataset.json").write_text(labels)
+    for given in ({}, {"ignore": 2}):
+        with pytest.raises(PlanewiseError, match="ignore label, which lies beside it: compare folders"):
+            pw.score(folder / "imagesTs_m" / "case.tiff", folder / "instancesTs" / "case.tiff", **given)
+
+
+def test_classes_of_a_dataset_json_that_only_lies_above_are_a_guess(balls, tmp_path, capsys):
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "mito": 1}, "file_ending": ".tiff"}')
+    truth = tmp_path / "mine" / "case.tiff"
+    pw.write_labels(truth, pw.Volume((balls > 0).astype(np.uint8), SPACING_NM, "nm"))
+    assert pw.score(balls, truth)["dsc"] == 1
+    assert "lies below it, but in no labelsTr or labelsTs" in capsys.readouterr().err
+
+
 def test_colours_are_no_labels_and_no_option_is_named_that_score_lacks(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 32, 32, 3), np.uint8), photometric="rgb")
     with pytest.raises(PlanewiseError, match="not a colour: save the labels themselves"):

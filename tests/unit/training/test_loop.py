@@ -270,6 +270,14 @@ def test_resuming_another_training_is_refused(tmp_path, make_task):
         is_finished(tmp_path / LAST, vars(replace(options, seed=4)))
 
 
+def test_resuming_on_a_base_that_has_another_network_now_is_refused(tmp_path, slices, make_task):
+    train(make_task(), OPTIONS, tmp_path, resume=False)
+    task = make_task()
+    task.network = PanopticUNet(replace(SMALLEST, channels=4))
+    with pytest.raises(PlanewiseError, match=r"last\.ckpt: its training was begun with another network than the base"):
+        train(task, replace(OPTIONS, iterations=8), tmp_path, resume=True)
+
+
 def test_a_damaged_slice_is_named_without_a_traceback(tmp_path, slices, make_task):
     copy = tmp_path / "2d"
     shutil.copytree(slices, copy)

@@ -61,7 +61,7 @@ def measure_ild(options: IldMeasure) -> int:
         say("No --lungs: the lungs are segmented from HU, as by planewise ild lungs.")
     patients = _patients(cases, options)
     for sources in cases.values():
-        refuse_folder_of_inputs(sources.files(), options.output, "output")
+        refuse_folder_of_inputs(sources.files(), options.output, "--output")
     decisive = options.model_dump(mode="json", include=DECISIVE) | {
         "classes": classes.names,
         "fibrosis": classes.fibrosis,

@@ -70,11 +70,13 @@ def _finetune(options: MitoTrain) -> list[Problem]:
         return problems
     say(f"The model is {plan.files.yaml} with {plan.files.weights.name}")
     later: list[Problem] = []
-    if options.corrections is not None:
-        _go_on_from(options.corrections, plan, best, later)
-    if plan.tests is not None:
-        _test(plan, plan.tests, later)
-    print_problems(later)
+    try:
+        if options.corrections is not None:
+            _go_on_from(options.corrections, plan, best, later)
+        if plan.tests is not None:
+            _test(plan, plan.tests, later)
+    finally:  # also what was found before an error or Ctrl-C
+        print_problems(later)
     return [*problems, *later]
 
 
@@ -148,8 +150,10 @@ def _go_on_from(corrections: Path, plan: TrainingPlan, best: Path, problems: lis
 
 
 def _test(plan: TrainingPlan, folder: Path, problems: list[Problem]) -> None:
-    """Predict the test cases into ``folder``, and evaluate them."""
+    """Predict the test cases into ``folder``, and evaluate them, if any could be predicted."""
     _predict(plan, "imagesTs", plan.files.yaml, folder, problems)
+    if not folder.is_dir():
+        return
     evaluate_test_cases(plan.dataset, plan.target, folder, plan.files.training, problems)
 
 

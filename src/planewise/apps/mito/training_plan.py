@@ -145,6 +145,7 @@ def _with_labels(dataset: Dataset, several: bool) -> Dataset:
     for note in notes:
         warn(note)
     if not usable:
+        print_problems(dataset.problems)
         listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
         raise DatasetError(f"{dataset.folder}: has no training case with usable labels{listed}")
     return replace(dataset, train=usable, problems=[*dataset.problems, *problems])
