@@ -271,12 +271,20 @@ def holds_instances(truth: Path) -> bool:
     return any(path.name.startswith("instances") for path in (truth, truth.parent))
 
 
+def semantic_folder(instances: Path) -> Path | None:
+    """Return the folder of semantic labels beside the folder ``instances``, labelsTr beside instancesTr; None if there
+    is none.
+    """
+    folder = instances.parent / instances.name.replace("instances", "labels", 1)
+    return folder if folder != instances and folder.is_dir() else None
+
+
 def semantic_beside(instances: Path, case: str) -> Path | None:
-    """Return the semantic labels of a case whose instances are in the file ``instances``: labelsTr beside instancesTr.
+    """Return the semantic labels of a case whose instances are in the file ``instances``, see ``semantic_folder``.
 
     None if there is no such folder. Raises PlanewiseError, naming the missing file, if the folder lacks the case.
     """
-    folder = instances.parent.with_name(instances.parent.name.replace("instances", "labels", 1))
-    if folder == instances.parent or not folder.is_dir():
+    folder = semantic_folder(instances.parent)
+    if folder is None:
         return None
     return file_of_case(case, folder, "label volume beside its instances, for the classes and the ignore label,")

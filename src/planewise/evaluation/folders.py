@@ -1,10 +1,11 @@
 """What is scored for the folders of several methods, whose predictions have one truth."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from planewise.data.case import images_beside
-from planewise.data.classes import LabelDefinition, holds_instances
+from planewise.data.classes import LabelDefinition, semantic_folder
 from planewise.data.panoptic import CLASSES
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.pairs import Pair, pair_files, with_labels
@@ -20,28 +21,30 @@ def benchmark_of_folders(
     labels: LabelDefinition,
     classes: dict[int, str],
     ignore_geometry: bool,
+    ignore: int | None = None,
 ) -> tuple[Benchmark, list[Problem]]:
     """Return the predictions in ``folders``, by method, beside those of ``truth``, and what cannot be scored of them.
 
-    ``labels``: of the truth; ``classes``: names of those that are scored, empty if the truth holds instances. A method
-    whose folder cannot be compared, such as one without a prediction of any case, is left out and named. Raises
-    PlanewiseError if no method is left.
+    ``labels``: of the truth; ``classes``: names of those that are scored, empty if the truth holds instances.
+    ``ignore``: the ignore label in place of that of ``labels``; where no semantic labels lie beside instances, it is a
+    value of the instances themselves. A method whose folder cannot be compared, such as one without a prediction of any
+    case, is left out and named. Raises PlanewiseError if no method is left.
     """
     methods: dict[str, list[Pair]] = {}
     refused: dict[Path, PlanewiseError] = {}
     problems: list[Problem] = []
-    instances = not classes and holds_instances(truth.resolve())
-    if (
-        not classes and not instances
-    ):  # ids in a folder of any name: no value is a class, and the ignored are among them
-        labels = LabelDefinition(ignore=labels.ignore)
+    beside = not classes  # where the ignored are: in the semantic labels beside instances, or in the truth itself
+    if ignore is not None:
+        labels = replace(labels, ignore=ignore)
+        if beside and semantic_folder(truth.absolute()) is None:
+            beside, labels = False, LabelDefinition(ignore=ignore)
     for name, path in folders.items():
         try:
             pairs = pair_files(path, truth, folders.values(), ignore_geometry)
         except PlanewiseError as error:
             refused[path] = error
             continue
-        methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
+        methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances=beside)
         if (path / CLASSES).is_dir():
             say(
                 f"{path} holds objects of several classes ({CLASSES}/ beside it), which are scored here as one class; "

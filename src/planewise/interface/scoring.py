@@ -129,9 +129,8 @@ def _of_folders(
     """Return the scores of folders, case by case; what of them cannot be scored is logged."""
     folders, where = {name: Path(path) for name, path in methods.items()}, Path(truth)
     named, labels = _classes(where, classes, label_volumes_in(where))
-    labels = labels if ignore is None else replace(labels, ignore=ignore)
     dataset = where.resolve().parent.name
-    benchmark, problems = benchmark_of_folders(dataset, folders, where, labels, named, ignore_geometry)
+    benchmark, problems = benchmark_of_folders(dataset, folders, where, labels, named, ignore_geometry, ignore)
     print_problems(problems)
     with shown("scoring", len(benchmark.cases()), unit="cases") as advance:
         return comparison.compare([benchmark], tolerance, advance=advance)

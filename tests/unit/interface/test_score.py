@@ -300,17 +300,34 @@ def test_a_truth_with_a_value_that_dataset_json_does_not_name_is_not_scored(quie
     assert pw.score(predicted, marked, classes={1: "mito"}, ignore=255)["dsc"] == 1
 
 
-def test_what_is_ignored_among_objects_is_so_in_folders_as_in_volumes(quiet, balls, predicted, tmp_path):
-    """In folders of other names than instancesTs, which a labelsTs would stand beside."""
-    truth = balls.copy()
-    truth[-8:] = 255
-    for name, labels in (("truth", truth), ("mine", predicted)):
-        pw.write_labels(tmp_path / name / "case.tiff", pw.Volume(labels, SPACING_NM, "nm"))
-    whole = pw.score(predicted, truth).rows[0].scores
-    for given in ((tmp_path / "mine", tmp_path / "truth"), (predicted, truth)):
-        scores = pw.score(*given, ignore=255).rows[0].scores
-        assert scores["n_truth"] < whole["n_truth"]
-        assert scores["voxel_recall"] == pytest.approx(pw.score(predicted, truth, ignore=255)["voxel_recall"])
+@pytest.mark.parametrize("name", ["truth", "instancesTs", "instances_gt"])
+def test_what_is_ignored_among_objects_is_so_in_folders_as_in_volumes(quiet, tmp_path, name):
+    """Where labels lie beside the instances, the value is theirs."""
+    truth = np.array([[[5, 5, 5, 5, 0, 8, 8, 255, 255, 255]]], np.uint8)
+    predicted = np.array([[[4, 4, 4, 0, 0, 6, 6, 0, 7, 7]]], np.uint8)
+    for folder, labels in ((name, truth), ("mine", predicted)):
+        pw.write_labels(tmp_path / folder / "case.tiff", pw.Volume(labels, SPACING_NM, "nm"))
+
+    def scored(mine, true, ignore):
+        scores = pw.score(mine, true, ignore=ignore).rows[0].scores
+        return scores["n_truth"], scores["n_pred"], scores["voxel_recall"]
+
+    folders = (tmp_path / "mine", tmp_path / name)
+    for given in (folders, tuple(folder / "case.tiff" for folder in folders), (predicted, truth)):
+        assert scored(*given, None) == (3, 3, pytest.approx(7 / 9))
+        assert scored(*given, 255) == (2, 2, pytest.approx(5 / 6))
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"mito": 1, "ignore": 255}}))
+    if name != "truth":  # else dataset.json says that they are classes
+        assert scored(*folders, None) == (
+            3,
+            3,
+            pytest.approx(7 / 9),
+        )  # the label is one of labelsTs, which is not there
+        assert scored(*folders, 255) == (2, 2, pytest.approx(5 / 6))
+        beside = np.array([[[1, 1, 1, 1, 0, 9, 9, 1, 1, 1]]], np.uint8)
+        folder = tmp_path / name.replace("instances", "labels")
+        pw.write_labels(folder / "case.tiff", pw.Volume(beside, SPACING_NM, "nm"))
+        assert scored(*folders, 9) == (2, 2, pytest.approx(5 / 7))
 
 
 @pytest.mark.parametrize(
