@@ -254,20 +254,31 @@ def test_voxels_smaller_than_atoms_are_a_problem(tmp_path):
 
 
 def test_em_whose_nanometres_were_stored_as_millimetres_is_said(em, tmp_path):
-    """A problem where dataset.json says that it is EM, else only in case it is."""
+    """A problem where dataset.json says that it is EM, and a note where it does not say what the images are."""
     what = "its voxels (z, y, x) are 8 x 8 x 8 mm, far too large for EM: is the unit wrong?"
     for kind in ("images", "instances"):
         volume = open_volume(next((em / f"{kind}Tr").glob("*1*.tiff"))).read()
         name = "a_0000" if kind == "images" else "a"
         write_volume(tmp_path / "D" / f"{kind}Tr" / f"{name}.nii.gz", Volume(volume, (8.0, 8.0, 8.0), "mm"))
     path = tmp_path / "D" / "imagesTr" / "a_0000.nii.gz"
-    for channel, expected in (("ssTEM", [str(path)]), ("image", [])):
+    said = {
+        "ssTEM": [str(path)],
+        "MRI": [],
+        "T2": [],
+        "image": [f"{path.name}: if it is EM"],
+        "0": [f"{path.name}: if it is EM"],
+        "": [f"{path.name}: if it is EM"],
+        None: [f"{path.name}: if it is EM"],
+    }
+    for channel, expected in said.items():
         meta = {"channel_names": {"0": channel}, "labels": {"background": 0, "mito": 1}, "file_ending": ".nii.gz"}
+        if channel is None:
+            del meta["channel_names"]
         (tmp_path / "D" / "dataset.json").write_text(json.dumps(meta | {"numTraining": 1}))
         _, (found,) = check(tmp_path / "D", tmp_path=tmp_path)
-        assert [problem["where"] for problem in found["problems"] if problem["what"].startswith(what)] == expected
-        noted = [note for note in found["notes"] if note.startswith(f"{path.name}: if it is EM, {what}")]
-        assert len(noted) == (not expected)
+        problems = [problem["where"] for problem in found["problems"] if problem["what"].startswith(what)]
+        notes = [note.split(f", {what}")[0] for note in found["notes"] if what in note]
+        assert problems + notes == expected, channel
     code, (found,) = check(path, tmp_path=tmp_path)
     assert code == 0
     for doubt in ("if it is a CT, its values", f"if it is EM, {what}"):

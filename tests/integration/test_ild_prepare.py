@@ -272,6 +272,9 @@ def test_a_case_that_failed_is_tried_again_and_the_others_are_kept(data, tmp_pat
     whole = image.read_bytes()
     image.write_bytes(whole[:-200])
     assert prepare_ild(data, work) == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("P1_0000.nii.gz") == 1  # when it is found, and only counted at the end
+    assert printed.err.splitlines()[-1] == "1 problem in all"
     assert "P1" not in sides(work)
     assert run(["ild", "train", str(work), *TRAIN]) == 0
     assert prepare_ild(data, work) == 1

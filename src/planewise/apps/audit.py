@@ -30,7 +30,7 @@ from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.data.preparation import fingerprint
 from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import progress, say, warn
+from planewise.progress import counted, progress, say, warn
 from planewise.report.tables import report_problems
 
 REPORT = "report"
@@ -141,7 +141,7 @@ def _warn_of_absent_classes(classes: Classes, populations: list[PopulationRecord
 
 
 def _say_what_to_do(plan: Plan, folder: Path) -> None:
-    of_cases = f"{len(plan.cases)} case{'s' * (len(plan.cases) != 1)}"
+    of_cases = counted(len(plan.cases), "case")
     say(f"{len(plan.items)} items of {of_cases} were drawn with seed {plan.seed} into {folder}")
     say(f"The plan's signature is {plan.signature}: keep it where it cannot be changed, such as a laboratory notebook")
     say(

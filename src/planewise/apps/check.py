@@ -1,6 +1,7 @@
 """check: show on one screen what datasets, volumes and DICOM folders hold, before anything is run."""
 
 import math
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from planewise.volumes.json_files import finite, write_json
 from planewise.volumes.machine import machine_memory
 
 EM = ("EM", "ELECTRON MICROSCOPY")  # endings of the names of channels of EM, in capitals: FIB-SEM, ssTEM
+UNTOLD = re.compile(r"(IMAGE|CHANNEL)?[\d _-]*")  # names of channels that say nothing of what the images are
 
 
 def check(options: Check) -> int:
@@ -120,7 +122,7 @@ def _check_dataset(path: Path, options: Check) -> Checked:
         checked.problems += [Problem(str(image.path), why) for image in images if (why := _not_in_hu(image))]
     if is_em:
         checked.problems += [Problem(str(image.path), why) for image in images if (why := too_large_for_em(image))]
-    if not is_ct and not is_em:
+    if all(map(UNTOLD.fullmatch, channels)):
         checked.notes += _sizes_if_em(images)
     checked.notes += [f"{WARNING}{note}" for case in checked.cases for note in case.notes]
     truths = [case.truth for case in dataset.train if case.truth]

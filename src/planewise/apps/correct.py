@@ -25,7 +25,7 @@ from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
 from planewise.data.panoptic import CLASSES
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import progress, say, warn
+from planewise.progress import counted, progress, say, warn
 from planewise.report.tables import report_problems
 from planewise.viewing.screen import has_screen, needs_no_screen
 from planewise.volumes.formats.dicom import Series
@@ -184,5 +184,5 @@ def _say_state(volumes: dict[str, Path], items: list[Item]) -> None:
         left = [item for item in items if item.name not in states]
         skipped = sum(state == "skip" for state in states.values())
         after = f"; next: {left[0].name} ({left[0].what})" if left else ""
-        count = f"{len(items)} item{'s' * (len(items) != 1)}"
+        count = counted(len(items), "item")
         say(f"{count}: {len(states) - skipped} done, {skipped} left out, {len(left)} to do{after}")

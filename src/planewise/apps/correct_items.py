@@ -17,7 +17,7 @@ from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
 from planewise.evaluation.mistakes import Mistake
-from planewise.progress import progress, say
+from planewise.progress import counted, progress, say
 from planewise.report.comparison_files import JSON as MISTAKES
 from planewise.report.listed_mistakes import of_dataset, read_mistakes
 from planewise.volumes.channel_numbers import PREDICTED
@@ -190,7 +190,7 @@ def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[It
             items += [(mistake.voxels, _item_of(entry.case, mistake, volume)) for mistake in entry.mistakes]
     items.sort(key=lambda pair: -pair[0])
     if items:
-        say(f"{path}: {len(items)} mistake{'s' * (len(items) != 1)} of {method}, the largest first")
+        say(f"{path}: {counted(len(items), 'mistake')} of {method}, the largest first")
     return [item for _, item in items]
 
 

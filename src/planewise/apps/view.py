@@ -12,7 +12,7 @@ from planewise.data.case import channel_within
 from planewise.data.classes import holds_instances, labels_above
 from planewise.errors import PlanewiseError, WorkFailed
 from planewise.processes import Terminated
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.tables import print_table
 from planewise.viewing.mistakes import read_places
@@ -173,7 +173,7 @@ def _print_places(scene: Scene, links: list[str] | None = None) -> None:
     shown = scene.places[:LISTED]
     header = ("what", "z y x", *(["link"] if links else []))
     rows = [(place.what, " ".join(map(str, place.at)), *(links or [])[i : i + 1]) for i, place in enumerate(shown)]
-    all_of_them = f"{len(scene.places)} mistake{'s' * (len(scene.places) > 1)}"
+    all_of_them = counted(len(scene.places), "mistake")
     if shown:
         first = f"{len(shown)} of " if len(shown) < len(scene.places) else ""
         print_table(f"{first}{all_of_them}, largest first", header, rows)

@@ -7,6 +7,7 @@ from planewise.audit.findings import QUANTITIES, Finding
 from planewise.audit.items import Answer
 from planewise.audit.plan import Plan
 from planewise.audit.population import Kind
+from planewise.progress import counted
 
 KINDS: dict[Kind, str] = {"slice": "slice", "box": "box", "object": "object", "missed": "box for what was missed"}
 PLURALS: dict[Kind, str] = {
@@ -115,7 +116,7 @@ def _kinds(finding: Finding, plan: Plan) -> str:
 def halving(finding: Finding) -> str:
     """Return how many more items would halve a finding's interval."""
     if finding.more is not None:
-        return f"{finding.more} more item{'s' * (finding.more != 1)}"
+        return counted(finding.more, "more item")
     if math.isnan(finding.estimate.low):
         return "-"
     if finding.skipped:

@@ -9,7 +9,7 @@ from planewise.data.case import group_by_case, label_volumes_at, plane_of
 from planewise.data.manifest import Manifest, manifest_of, weights_in
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.json_files import read_json, write_json
 
@@ -162,7 +162,7 @@ def write_next(path: Path, items: list[Item], result: Path, model: Path) -> None
     """Write and print the next work list of a corrected ``result``: where ``model`` differs or is doubtful."""
     write_worklist(path, items)
     if items:
-        count = f"{len(items)} item{'s' * (len(items) != 1)}"
+        count = counted(len(items), "item")
         say(f"The next work list has {count}, by {model}: planewise correct {result} --worklist {path}")
     else:
         say(

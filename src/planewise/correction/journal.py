@@ -20,7 +20,7 @@ from typing import Any
 
 from planewise.errors import PlanewiseError
 from planewise.locks import take_lock
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.volumes.atomic import atomic_path
 
 JOURNAL = "corrections.jsonl"
@@ -100,7 +100,7 @@ def finished_items(entries: Iterable[Entry]) -> dict[str, str]:
 
 def actions_text(entries: list[Entry]) -> str:
     """Return the number of actions as text."""
-    return f"{len(entries)} action{'s' * (len(entries) != 1)}"
+    return counted(len(entries), "action")
 
 
 def correction_note(result: Path) -> str:

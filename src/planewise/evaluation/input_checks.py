@@ -11,6 +11,7 @@ from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
 from planewise.evaluation.open_pairs import KEPT_BYTES
 from planewise.evaluation.overlap import Overlap
+from planewise.progress import counted
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Volume
@@ -78,7 +79,7 @@ def unnumbered(labels: Volume, path: Path, n_ids: int) -> str:
         return ""
     ids = "one id" if n_ids == 1 else f"{n_ids} ids"
     return (
-        f"{path} has {ids} for {pieces} separate pieces, counted as {n_ids} object{'s' * (n_ids > 1)}; if it is a mask "
+        f"{path} has {ids} for {pieces} separate pieces, counted as {counted(n_ids, 'object')}; if it is a mask "
         "or a map of classes, give each object a different id (a map of classes belongs in labelsTr or labelsTs)"
     )
 

@@ -23,7 +23,7 @@ from planewise.interface.calls import options_of
 from planewise.interface.model import Model
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
-from planewise.progress import say
+from planewise.progress import counted, say
 from planewise.volumes.files import write_volume
 from planewise.volumes.formats import ending_of, ome_zarr, stem_of
 from planewise.volumes.labels import open_labels
@@ -101,7 +101,7 @@ class MitoNetModel(Model):
             if options.fuse == "probabilities":
                 return volume.with_voxels(classes_in_memory(name, case, slices, predictor, options))
             (labels,) = segment_in_memory(name, case, slices, predictor, options)
-        say(f"{name}: {labels.count} object{'s' * (labels.count != 1)}")
+        say(f"{name}: {counted(labels.count, 'object')}")
         return volume.with_voxels(np.asarray(labels))
 
     def _network(self, device: str) -> Any:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from planewise.errors import PlanewiseError
 from planewise.evaluation import result
+from planewise.progress import counted
 
 if TYPE_CHECKING:
     import pandas
@@ -54,7 +55,7 @@ class Result:
 
     def __repr__(self) -> str:
         methods = ", ".join(dict.fromkeys(row.method for row in self.rows))
-        return f"Result({len(self.rows)} row{'s' * (len(self.rows) != 1)} of {methods}; to_frame() has the scores)"
+        return f"Result({counted(len(self.rows), 'row')} of {methods}; to_frame() has the scores)"
 
     def _repr_html_(self) -> Any:
         return self.to_frame().to_html(index=False)

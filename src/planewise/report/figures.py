@@ -1,6 +1,7 @@
 """Pictures: the curves of a training, and a prediction beside the truth."""
 
 import csv
+import re
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -29,6 +30,28 @@ def save_figure(figure: Any, target: Path | IO[Any], **options: Any) -> None:
         engine.execute(figure)
         figure.set_layout_engine(None)
     figure.savefig(target, **options)
+
+
+def in_lines(name: str, most: int) -> str:
+    """Return a name in lines of up to ``most`` letters: folded at ``_``, ``-``, ``/`` or a space, else anywhere."""
+    line = rf".{{1,{most - 1}}}[_ /-]|.{{{most}}}"
+    return re.sub(rf"(?!.{{0,{most}}}$)({line})", r"\1\n", name)
+
+
+def legend_outside(
+    figure: Any, handles: list[Any], names: list[str], where: Literal["upper", "lower"], most: int, **options: Any
+) -> None:
+    """Put a legend above or below all axes, in as many columns as fit, up to ``most``; the figure grows by its height.
+
+    ``options``: those of Matplotlib's ``legend``.
+    """
+    for columns in range(most, 0, -1):
+        legend = figure.legend(handles, names, loc=f"outside {where} center", ncols=columns, frameon=False, **options)
+        box = legend.get_window_extent()
+        if box.width <= figure.bbox.width or columns == 1:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + box.height / figure.dpi)
 
 
 def training_curve(metrics: Path, picture: Path, score: str) -> None:
@@ -106,17 +129,24 @@ def histogram(values: list[float], picture: Path, title: str, note: str) -> None
 
 def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: Path) -> None:
     """Draw, for each class, the ROC of its presence in slices; the point is that of the prediction itself."""
-    figure = new_figure(3.6 * len(names), 4.0 + 0.16 * len(evaluations))
+    figure = new_figure(3.6 * len(names), 4.0 + 0.08 * len(evaluations))
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="dotted")
+        points = []
         for evaluation, (colour, marker) in zip(evaluations, zip(CLASS_COLOURS, "osD^vP")):
             presence = evaluation.presence[name]
-            label = evaluation.prompts + ("" if np.isnan(presence.auc) else f", area {presence.auc:.3f}")
+            area = "" if np.isnan(presence.auc) else f"area {presence.auc:.3f}"
             axes.plot(*presence.curve.T, color=colour)
-            axes.plot(1 - presence.specificity, presence.sensitivity, marker, color=colour, label=label, clip_on=False)
-        axes.set(xlabel="false positive rate of slices", ylabel="sensitivity of slices", title=name)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)  # below all curves
+            points += axes.plot(
+                1 - presence.specificity, presence.sensitivity, marker, color=colour, label=area, clip_on=False
+            )
+        axes.set(xlabel="false positive rate of slices", ylabel="sensitivity of slices", title=in_lines(name, 24))
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", anchor="S")  # no gap to the legends
+        if any(point.get_label() for point in points):
+            below = (0.5, -0.16)  # the axes, where no curve can lie
+            axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=below, ncols=2, frameon=False)
+    prompts = [in_lines(evaluation.prompts, 32 * len(names)) for evaluation in evaluations]
+    legend_outside(figure, points, prompts, "lower", 1, fontsize=7)
     with atomic_path(picture) as temporary:
         save_figure(figure, temporary)
 

@@ -12,7 +12,7 @@ from planewise.evaluation.instances import ACCURACY_THRESHOLDS
 from planewise.evaluation.result import Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.voxels import mean_of_defined
-from planewise.report.figures import new_figure, save_figure
+from planewise.report.figures import in_lines, legend_outside, new_figure, save_figure
 
 INK = "#010203"  # stands for the page's own colour until the SVG is written
 # Okabe and Ito, without the truth's orange
@@ -54,14 +54,14 @@ def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str
         if len(values):
             median = np.median(mean_by_patient(values.tolist(), [r.patient for r in scored]))
             axes.hlines(median, place - 0.3, place + 0.3, color=INK, linewidth=1.5)
-    axes.set_xticks(range(len(methods)), [_in_lines(name) for name in methods])
+    axes.set_xticks(range(len(methods)), [in_lines(name, 12) for name in methods])
     axes.set(ylabel=title, xlim=(-0.6, len(methods) - 0.4), ylim=(-0.03, 1.03))
     return as_svg(figure, f"{title} of each case, by method")
 
 
 def threshold_plot(methods: Methods, places: Places) -> str:
     """Draw F1, mean over patients, against the IoU from which objects count as detected."""
-    figure = new_figure(4.6, 3.2)
+    figure = new_figure(4.6, 3.0)
     axes = figure.subplots()
     for name, results in methods.items():
         place = places[name]
@@ -79,7 +79,7 @@ def threshold_plot(methods: Methods, places: Places) -> str:
 
 def sizes_plot(methods: Methods, places: Places) -> str:
     """Draw the size of each true object against its IoU with its best prediction."""
-    figure = new_figure(4.6, 3.2)
+    figure = new_figure(4.6, 3.0)
     axes = figure.subplots()
     for name, results in methods.items():
         sizes = np.concatenate([r.object_sizes for r in results])
@@ -108,7 +108,7 @@ def _ticks_apart(axis: Any, values: np.ndarray) -> None:
 
 def histogram_plot(methods: Methods, places: Places, metric: str, title: str) -> str:
     """Draw how the cases' scores are distributed, by method."""
-    figure = new_figure(4.6, 3.2)
+    figure = new_figure(4.6, 3.0)
     axes = figure.subplots()
     values = [
         [r.scores[metric] for r in results if not math.isnan(r.scores.get(metric, math.nan))]
@@ -122,16 +122,11 @@ def histogram_plot(methods: Methods, places: Places, metric: str, title: str) ->
     return as_svg(figure, f"Histogram of {title}, by method")
 
 
-def _in_lines(name: str) -> str:
-    """Return a method's name in lines of about 12 letters."""
-    return re.sub(r"(.{8,12}?)[_ -]", r"\1\n", name)
-
-
 def _legend(axes: Any) -> None:
     """Name the methods above the axes, where no point lies."""
     handles, names = axes.get_legend_handles_labels()
-    words = [_in_lines(name) for name in names]
-    axes.figure.legend(handles, words, frameon=False, fontsize=8, labelcolor=INK, loc="outside upper center", ncols=3)
+    words = [in_lines(name, 24) for name in names]
+    legend_outside(axes.figure, handles, words, "upper", 3, fontsize=8, labelcolor=INK)
 
 
 def as_svg(figure: Any, description: str) -> str:

@@ -167,7 +167,7 @@ def print_results(results: list[Result], title: str) -> None:
     for which, several in rows.items():
         n_cases = sum(map(has_row, several))
         means = (_mean_in_a_row(mean_of(several, key), n_cases) for key in shown)
-        cells.append((which, *means, f"{n_cases} case{'s' * (n_cases != 1)}"))
+        cells.append((which, *means, counted(n_cases, "case")))
     print_table(title, ("case", *shown, "status"), cells)
 
 
@@ -290,7 +290,7 @@ def report_problems(problems: list[Problem]) -> int:
 def count_problems(problems: list[Problem]) -> int:
     """Say how many problems were printed as they were found, if there are any, and return the exit code."""
     if problems:
-        say(f"{counted(len(problems), 'problem')} in all, printed above")
+        say(f"{counted(len(problems), 'problem')} in all")
     return 1 if problems else 0
 
 

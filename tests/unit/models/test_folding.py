@@ -4,7 +4,7 @@ import torch
 from planewise.models.folding import fold_batch_norms
 from planewise.models.panoptic_deeplab import build
 
-SMALL = pytest.mark.parametrize("name", ["mitonet_small", "mitonet_small_unet"])
+SMALL = pytest.mark.parametrize("name", ["mitonet_small", "mitonet_small_unet32"])
 
 
 @SMALL

@@ -48,7 +48,7 @@ def test_number_of_parameters(name, count):
         assert sum(p.numel() for p in build(name).parameters()) == count
 
 
-SMALL = pytest.mark.parametrize("name", ["mitonet_small", "mitonet_small_unet"])
+SMALL = pytest.mark.parametrize("name", ["mitonet_small", "mitonet_small_unet32"])
 
 
 @SMALL
@@ -106,4 +106,4 @@ def test_sample_points_reads_x_before_y():
 
 def test_mitonet_takes_no_encoder_of_the_hub(tmp_path):
     with pytest.raises(PlanewiseError, match=rf"^--base {tmp_path}: PanopticUNet has no encoder from the hub"):
-        build("mitonet_small_unet").load_base(tmp_path)
+        build("mitonet_small_unet32").load_base(tmp_path)

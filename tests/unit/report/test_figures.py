@@ -1,5 +1,7 @@
 """The pictures' layout: found once, or fixed where it holds whatever is drawn."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,7 @@ from PIL import Image
 from planewise.evaluation.class_evaluation import ClassEvaluation
 from planewise.evaluation.presence import Slices, presence_scores
 from planewise.report import figures
-from planewise.report.figures import new_figure, roc_picture, save_figure, training_curve
+from planewise.report.figures import in_lines, new_figure, roc_picture, save_figure, training_curve
 
 
 def opened(path):
@@ -68,10 +70,14 @@ def saved(monkeypatch):
 
 
 def legends_apart(figure):
-    """Return whether every legend lies within the figure and on no axes."""
-    legends = [axes.get_legend().get_window_extent() for axes in figure.axes if axes.get_legend()]
+    """Return whether every text and legend lies within the figure, and no legend on any axes or another legend."""
+    own = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    legends = [legend.get_window_extent() for legend in [*own, *figure.legends]]
+    labels = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]
+    texts = [text.get_window_extent() for text in labels if text.get_text()]
     clear = [not legend.overlaps(axes.get_window_extent()) for legend in legends for axes in figure.axes]
-    inside = [figure.bbox.contains(*corner) for legend in legends for corner in legend.get_points()]
+    clear += [not one.overlaps(other) for one, other in combinations([*legends, *texts], 2)]
+    inside = [figure.bbox.contains(*corner) for box in [*legends, *texts] for corner in box.get_points()]
     return bool(legends) and all(clear + inside)
 
 
@@ -84,10 +90,43 @@ def test_the_legend_of_a_training_curve_lies_over_no_line(tmp_path, saved):
     assert legends_apart(figure)
 
 
-def test_the_legend_of_roc_curves_lies_over_no_curve(tmp_path, saved):
+ILD = ["consolidation", "ground_glass", "honeycombing"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "prompts", "methods"),
+    [
+        (["lesion"], "auto", 1),
+        (["lesion"], "auto" + 20 * "/segs", 6),
+        (ILD, "auto, segs/MedSAM2-Tiny-ILD_auto", 2),
+        (ILD, 50 * "m", 3),
+    ],
+    ids=["short", "folded", "a path", "no words"],
+)
+def test_the_legends_of_roc_curves_lie_over_nothing(tmp_path, saved, classes, prompts, methods):
     truth = np.array([True, False, True, False])
-    presence = {"lesion": presence_scores([Slices(truth, ~truth)], [np.array([0.1, 0.9, 0.2, 0.3])])}  # below chance
-    of_methods = [ClassEvaluation(f"boxes of method {number}", [], presence) for number in range(5)]
-    roc_picture(of_methods, ["lesion"], tmp_path / "roc.png")
+    scores = presence_scores([Slices(truth, ~truth)], [np.array([0.1, 0.9, 0.2, 0.3])])  # below chance
+    presence = dict.fromkeys(classes, scores)
+    of_methods = [ClassEvaluation(f"{prompts}{number}", [], presence) for number in range(methods)]
+    roc_picture(of_methods, classes, tmp_path / "roc.png")
     (figure,) = saved
     assert legends_apart(figure)
+    (of_prompts,) = figure.legends
+    shown = [text.get_text().replace("\n", "") for text in of_prompts.get_texts()]
+    assert shown == [evaluation.prompts for evaluation in of_methods]
+    for axes in figure.axes:
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["area 0.000"] * methods
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("nnU-Net", ["nnU-Net"]),
+        ("twelve_of_12", ["twelve_of_12"]),
+        ("nnUNetTrainer__nnUNetPlans__3d_fullres", ["nnUNetTraine", "r__", "nnUNetPlans_", "_3d_fullres"]),
+        ("auto, segs/MedSAM2", ["auto, segs/", "MedSAM2"]),
+        ("abcdefghijklm", ["abcdefghijkl", "m"]),
+    ],
+)
+def test_a_long_name_is_folded_between_its_words_or_else_anywhere(name, lines):
+    assert in_lines(name, 12).split("\n") == lines

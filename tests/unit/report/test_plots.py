@@ -1,6 +1,6 @@
 """Plots: numbers on an axis can be read."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -36,11 +36,22 @@ def test_sizes_of_nothing_that_was_scored_are_drawn():
     assert plots.sizes_plot({"m": [nothing]}, {"m": 0}).startswith("<svg")
 
 
-@pytest.mark.parametrize("plot", ["threshold_plot", "sizes_plot", "histogram_plot"])
-def test_the_names_of_the_methods_lie_over_no_point(monkeypatch, plot):
+NAMES = {
+    "short": "method{}",
+    "nnU-Net's": "nnUNetTrainer__nnUNetPlans__3d_fullres{}",
+    "no words": "abcdefghijklmnopqrstuvwxyzabcd{}",
+    "wide": 30 * "W" + "{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("plot", "name", "number"),
+    [*product(["histogram_plot"], NAMES, [1, 3, 8]), *product(["threshold_plot", "sizes_plot"], ["nnU-Net's"], [3])],
+)
+def test_the_names_of_the_methods_lie_over_no_point_and_take_no_room_from_the_axes(monkeypatch, plot, name, number):
     figures = []
     monkeypatch.setattr(plots, "as_svg", lambda figure, description: figures.append(figure))
-    names = ["nnUNetTrainer__nnUNetPlans__3d_fullres", *"abcd"]
+    names = [NAMES[name].format(place) for place in range(number)]
     scores = {"dsc": 0.1}
     sizes, ious = np.array([1, 10_000], np.int64), np.array([0.0, 1.0])
     methods = {
@@ -50,7 +61,7 @@ def test_the_names_of_the_methods_lie_over_no_point(monkeypatch, plot):
     metric = ("dsc", "Dice") if plot == "histogram_plot" else ()
     getattr(plots, plot)(methods, {name: place for place, name in enumerate(names)}, *metric)
     (figure,) = figures
-    FigureCanvasAgg(figure).draw()
+    figure.get_layout_engine().execute(figure)
     (axes,) = figure.axes
     (legend,) = figure.legends
     shown = legend.get_window_extent()
@@ -58,3 +69,5 @@ def test_the_names_of_the_methods_lie_over_no_point(monkeypatch, plot):
     assert not shown.overlaps(axes.get_window_extent())
     assert figure.bbox.contains(*shown.get_points()[0])
     assert figure.bbox.contains(*shown.get_points()[1])
+    assert axes.get_window_extent().height > 2.3 * figure.dpi
+    assert [text.get_text().replace("\n", "") for text in legend.get_texts()] == names

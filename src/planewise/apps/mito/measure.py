@@ -25,7 +25,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.groups import as_files_are_named, read_groups
 from planewise.measurement.measuring import measure_volume
 from planewise.measurement.volume_measures import Measured
-from planewise.progress import say, warn
+from planewise.progress import counted, say, warn
 from planewise.report.tables import report_problems
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import to_canonical
@@ -151,7 +151,7 @@ def _spacing_text(measured: Measured) -> str:
 
 def _say_of(case: Sources, measured: Measured) -> None:
     count = len(measured.labels)
-    say(f"{case.name}: {count} object{'s' * (count != 1)}, voxels of {_spacing_text(measured)} (z, y, x)")
+    say(f"{case.name}: {counted(count, 'object')}, voxels of {_spacing_text(measured)} (z, y, x)")
     for doubt in [] if measured.classes is None else measured.classes.doubts:
         warn(f"{case.name}: classes of {case.classes}: {doubt}")
     if not measured.physical:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.progress import say, say_once
+from planewise.progress import counted, say, say_once
 from planewise.volumes.formats.dicom.headers import HU, Slice
 from planewise.volumes.formats.dicom.series import SHOWN, Series
 
@@ -151,8 +151,7 @@ def _spacing(series: Series, slices: tuple[Slice, ...], places: np.ndarray) -> f
         if abs(step - times * usual) > times * tolerance or times < 1:
             uneven.append(f"{a} and {b} lie {step:.3g} mm apart")
         elif times > 1:
-            count = f"{times - 1} slice{'s' * (times > 2)}"
-            missing.append(f"{count} of {usual:.3g} mm missing between {a} and {b}")
+            missing.append(f"{counted(times - 1, 'slice')} of {usual:.3g} mm missing between {a} and {b}")
     if doubled:
         _refuse(series, [f"{len(doubled)} positions are doubled", *doubled], "keep one file for each position")
     if missing and len(missing) * 2 <= len(steps) and not uneven:
