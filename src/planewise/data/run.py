@@ -290,8 +290,9 @@ def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str, d
     ``default``: the folder without the ``option``, if it has one.
     """
     if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), real_path(path).parent)}:
+        elsewhere = default is not None and default.resolve() != folder.resolve()
         raise PlanewiseError(
             f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "
             "images that the next command reads: give another folder"
-            + (f", or leave {option} out: the default is {default}" if default not in (None, folder) else "")
+            + (f", or leave {option} out: the default is {default}" if elsewhere else "")
         )

@@ -14,9 +14,9 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation.object_classes import class_doubts, class_of_objects
 from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
 from planewise.evaluation.pairs import MISSING, OK, OfClass, Pair
-from planewise.volumes.chunk_layers import read_in_order
+from planewise.volumes.chunk_layers import slabs_with_halo
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import count_values, open_labels, slab_starts
+from planewise.volumes.labels import count_values, open_labels
 from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 KEPT_BYTES = 2**29  # of the volumes of a case, in memory until it is scored and drawn
@@ -188,8 +188,8 @@ def _objects_of_class(
         raise PlanewiseError(f"{pair.prediction}: no volume gives the class of its objects")
     volume, classes = _class_volume(of_class.prediction, stored, pair, kept), of_class.classes
     counter = OverlapCounter()
-    for planes in slab_starts(labels.shape):
-        counter.add(*(_with_border("prediction", each, planes)[1:-1] for each in (labels, volume)))
+    for (_, ids), (_, values) in zip(_bordered("prediction", labels), _bordered("prediction", volume), strict=True):
+        counter.add(ids[1:-1], values[1:-1])
     overlap = counter.table()
     objects, _ = overlap.first_sizes()
     classes_of = class_of_objects(objects, overlap, classes.things)
@@ -257,25 +257,24 @@ def read_slabs(pair: OpenPair) -> Iterator[Slab]:
 
     Raises PlanewiseError if a file turns out to be damaged or holds labels above 2**31 - 1.
     """
-    true_labels, predicted_labels = read_in_order(pair.truth), read_in_order(pair.predicted)
-    beside = None if pair.ignored is None else read_in_order(pair.ignored.labels)
-    for planes in slab_starts(pair.truth.shape):
-        truth = _with_border("truth", true_labels, planes)
-        predicted = _with_border("prediction", predicted_labels, planes)
-        if pair.ignored is not None and beside is not None:
-            labels, value = pair.ignored
-            ignored = (truth if labels is pair.truth else _with_border("labels", beside, planes)) == value
+    beside = None
+    if pair.ignored is not None and pair.ignored.labels is not pair.truth:
+        beside = _bordered("labels", pair.ignored.labels)
+    pairs = zip(_bordered("truth", pair.truth), _bordered("prediction", pair.predicted), strict=True)
+    for (start, truth), (_, predicted) in pairs:
+        if pair.ignored is not None:
+            ignored = (truth if beside is None else next(beside)[1]) == pair.ignored.value
             truth[ignored] = predicted[ignored] = 0
-        yield Slab(planes.start, truth, predicted)
+        yield Slab(start, truth, predicted)
 
 
-def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
-    first, stop = max(planes.start - 1, 0), min(planes.stop + 1, volume.shape[0])
-    planes_read = np.asarray(volume.voxels[first:stop])
-    if planes_read.dtype.itemsize >= 4 and planes_read.size and planes_read.max() > MAX_LABEL:
-        raise PlanewiseError(
-            f"the {what}'s labels reach {planes_read.max()}; at most {MAX_LABEL} is supported: renumber them"
-        )
-    slab = np.zeros((planes.stop - planes.start + 2, *volume.shape[1:]), np.uint32)
-    slab[first - planes.start + 1 : stop - planes.start + 1] = planes_read
-    return slab
+def _bordered(what: str, volume: Volume) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the first plane of each slab, and its labels as in ``Slab``; ``what``: their name in errors."""
+    for planes, read, core in slabs_with_halo(volume, 1):
+        if read.dtype.itemsize >= 4 and read.size and read.max() > MAX_LABEL:
+            raise PlanewiseError(
+                f"the {what}'s labels reach {read.max()}; at most {MAX_LABEL} is supported: renumber them"
+            )
+        slab = np.zeros((planes.stop - planes.start + 2, *volume.shape[1:]), np.uint32)
+        slab[1 - core.start :][: len(read)] = read
+        yield planes.start, slab

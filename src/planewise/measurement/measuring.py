@@ -19,7 +19,6 @@ from planewise.measurement.surface import sphericity, surface_area
 from planewise.measurement.volume_measures import Measured
 from planewise.measurement.volume_summary import counted, distributions, summary, weights
 from planewise.progress import progress
-from planewise.volumes.labels import slab_starts
 from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Spacing, Volume
@@ -103,8 +102,7 @@ def _classes(
     """Return the class of each object and the contacts of classes. In ``columns``, the contacts and distances of an
     object to its own class as a reference become NaN: contacts within a class are those of objects."""
     overlap, between = OverlapCounter(), ContactCounter(spacing)
-    for planes in slab_starts(labels.shape):
-        slab, core = with_halo(classes, planes, HALO)
+    for planes, slab, core in with_halo(classes, HALO):
         slab = np.where(np.isin(slab, tuple(names)), slab, 0)  # the ignore label is not a class
         between.add(slab, slab, core)
         overlap.add(np.asarray(labels.voxels[planes]), slab[core])
@@ -127,12 +125,12 @@ def _count(
     counter, within = ObjectCounter(labels.shape), ContactCounter(spacing)
     beyond = {key: ContactCounter(spacing) for key in references}
     with progress(f"counting {name}", labels.shape[0], unit="slices") as advance:
-        for planes in slab_starts(labels.shape):
-            slab, core = with_halo(labels, planes, HALO)
+        others = {key: with_halo(reference, HALO) for key, reference in references.items()}
+        for planes, slab, core in with_halo(labels, HALO):
             counter.add(slab[core], planes.start, None if image is None else np.asarray(image.voxels[planes]))
             within.add(slab, slab, core)
-            for key, reference in references.items():
-                beyond[key].add(slab, with_halo(reference, planes, HALO)[0], core)
+            for key, other in others.items():
+                beyond[key].add(slab, next(other)[1], core)
             advance(planes.stop - planes.start)
     return counter.objects(), within.contacts(), {key: counter.contacts() for key, counter in beyond.items()}
 

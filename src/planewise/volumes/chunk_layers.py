@@ -1,43 +1,42 @@
 """Reads a volume slab by slab along z without decompressing a stored chunk once for each slab that cuts it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from planewise.volumes.volume import STORED_BYTES, LazyArray, ReadWhenIndexed, Volume
+from planewise.volumes.labels import slab_starts
+from planewise.volumes.volume import STORED_BYTES, Volume
 
 
-def read_in_order(volume: Volume) -> Volume:
-    """Return ``volume``, of which slices along z can be read, for reading them from the first to the last.
+def slabs_with_halo(volume: Volume, halo: int) -> Iterator[tuple[slice, np.ndarray, slice]]:
+    """Yield the slabs of ``slab_starts``, each with up to ``halo`` more planes on either side (z, y, x), and its place
+    in these. The arrays are not to be changed.
 
-    Layers of stored chunks stay in memory while a slab needs them, so that each is read once, though slabs are thinner
-    or overlap. The volume is returned as it is where no chunks are known, or if a layer has more than ``STORED_BYTES``.
+    Of a volume in chunks, whole layers of chunks are read and stay in memory while slabs need them, so that each chunk
+    is decompressed once. Layers of more than ``STORED_BYTES`` are read in as few equal parts as possible, for each of
+    which their chunks are decompressed.
     """
-    chunks: Sequence[int] = getattr(volume.voxels, "chunks", None) or (1,)
-    plane = math.prod(volume.shape[1:]) * volume.voxels.dtype.itemsize
-    if chunks[0] < 2 or chunks[0] * plane > STORED_BYTES:
-        return volume
-    return volume.with_voxels(_Layers(volume.voxels, chunks[0]))
+    depth = volume.shape[0]
+    layer = min((getattr(volume.voxels, "chunks", None) or (1,))[0], depth)
+    part = _part(layer, math.prod(volume.shape[1:]) * volume.voxels.dtype.itemsize)
+    kept, start = np.empty((0, *volume.shape[1:]), volume.voxels.dtype), 0
+    for planes in slab_starts(volume.shape):
+        first, stop = max(planes.start - halo, 0), min(planes.stop + halo, depth)
+        core = slice(planes.start - first, planes.stop - first)
+        if layer == 1:
+            yield planes, np.asarray(volume.voxels[first:stop]), core
+            continue
+        end = start + len(kept)
+        if stop > end:
+            above = (stop - 1) // layer * layer  # where the last layer starts
+            until = min(above + -(-(stop - above) // part) * part, above + layer, depth)
+            kept, start = kept[first - start :].copy(), first  # the others are freed before more are read
+            kept = np.concatenate([kept, np.asarray(volume.voxels[end:until])])
+        yield planes, kept[first - start : stop - start], core
 
 
-class _Layers(ReadWhenIndexed):
-    """Voxels stored in chunks that are ``depth`` planes thick; the layers of the slab read last are kept."""
-
-    def __init__(self, voxels: LazyArray, depth: int) -> None:
-        self.shape, self.dtype = voxels.shape, voxels.dtype
-        self._voxels, self._depth = voxels, depth
-        self._kept: dict[int, np.ndarray] = {}
-
-    def __getitem__(self, planes: slice) -> np.ndarray:
-        numbers = range(planes.start // self._depth, -(-planes.stop // self._depth))
-        self._kept = {number: layer for number, layer in self._kept.items() if number in numbers}
-        for number in numbers:
-            if number not in self._kept:
-                start = number * self._depth
-                self._kept[number] = np.asarray(self._voxels[start : min(start + self._depth, self.shape[0])])
-        parts = []
-        for number, layer in sorted(self._kept.items()):
-            start = number * self._depth
-            parts.append(layer[max(0, planes.start - start) : planes.stop - start])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _part(layer: int, plane_bytes: int) -> int:
+    """Return how many planes of a layer of chunks are read at a time."""
+    parts = max(1, -(-layer * plane_bytes // STORED_BYTES))
+    return -(-layer // parts)

@@ -261,6 +261,8 @@ def test_results_do_not_lie_among_the_input(place):
         refuse_folder_of_inputs([place / "in" / "a.tiff"], place / "in", "--output", beside)
     with pytest.raises(PlanewiseError, match=r"give another folder$"):  # the default itself
         refuse_folder_of_inputs([beside / "a.tiff"], beside, "--output", beside)
+    with pytest.raises(PlanewiseError, match=r"give another folder$"):  # by another path
+        refuse_folder_of_inputs([beside / "a.tiff"], place / "out" / ".." / "in" / "evaluation", "--output", beside)
 
 
 def test_edited_results_are_known(place):

@@ -5,7 +5,7 @@ import pytest
 
 from planewise.data.classes import LabelDefinition
 from planewise.errors import PlanewiseError
-from planewise.evaluation.open_pairs import OpenPair, as_one_class, open_prediction, open_truth, read_slabs
+from planewise.evaluation.open_pairs import Ignored, OpenPair, as_one_class, open_prediction, open_truth, read_slabs
 from planewise.evaluation.pairs import OK, Pair, with_labels
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
@@ -90,18 +90,26 @@ def test_slabs_have_a_plane_of_the_next_on_either_side_and_zeros_beyond(monkeypa
 def test_thick_chunks_are_read_once_for_all_slabs(monkeypatch):
     for limit in ("SLAB_VOXELS", "SLAB_PLANES"):
         monkeypatch.setattr(f"planewise.volumes.labels.{limit}", 2)
-    content, read = np.arange(1, 9, dtype=np.uint8).reshape(8, 1, 1), []
 
     class Chunked:
-        shape, dtype, chunks = content.shape, content.dtype, (4, 1, 1)
+        def __init__(self, *values):
+            self.content, self.read = np.array(values, np.uint8).reshape(8, 1, 1), []
+            self.shape, self.dtype, self.chunks = self.content.shape, self.content.dtype, (4, 1, 1)
 
         def __getitem__(self, index):
-            read.extend(range(*index.indices(len(content))))
-            return content[index]
+            self.read.extend(range(*index.indices(8)))
+            return self.content[index]
 
-    slabs = read_slabs(OpenPair(Volume(Chunked()), Volume(content), OK))
-    assert [slab.truth.ravel().tolist() for slab in slabs] == [[1, 2], [3, 4], [5, 6], [7, 8]]
-    assert read == list(range(8))
+    truth, predicted, beside = (
+        Chunked(1, 2, 3, 4, 5, 6, 7, 8),
+        Chunked(1, 1, 0, 0, 2, 2, 2, 2),
+        Chunked(1, 9, 1, 1, 1, 1, 9, 1),
+    )
+    ignored = Ignored(Volume(beside), 9)
+    slabs = list(read_slabs(OpenPair(Volume(truth), Volume(predicted), OK, ignored)))
+    assert [slab.truth.ravel().tolist() for slab in slabs] == [[1, 0], [3, 4], [5, 6], [0, 8]]
+    assert [slab.predicted.ravel().tolist() for slab in slabs] == [[1, 0], [0, 0], [2, 2], [0, 2]]
+    assert [voxels.read for voxels in (truth, predicted, beside)] == [list(range(8))] * 3
 
 
 def test_labels_are_read_as_one_class():
