@@ -2,6 +2,7 @@
 
 import csv
 import re
+from itertools import cycle
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -133,7 +134,7 @@ def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: P
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="dotted")
         points = []
-        for evaluation, (colour, marker) in zip(evaluations, zip(CLASS_COLOURS, "osD^vP")):
+        for evaluation, (colour, marker) in zip(evaluations, zip(cycle(CLASS_COLOURS), cycle("osD^vP"))):
             presence = evaluation.presence[name]
             area = "" if np.isnan(presence.auc) else f"area {presence.auc:.3f}"
             axes.plot(*presence.curve.T, color=colour)
@@ -142,7 +143,7 @@ def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: P
             )
         axes.set(xlabel="false positive rate of slices", ylabel="sensitivity of slices", title=in_lines(name, 24))
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", anchor="S")  # no gap to the legends
-        if any(point.get_label() for point in points):
+        if not all(np.isnan(evaluation.presence[name].auc) for evaluation in evaluations):
             below = (0.5, -0.16)  # the axes, where no curve can lie
             axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=below, ncols=2, frameon=False)
     prompts = [in_lines(evaluation.prompts, 32 * len(names)) for evaluation in evaluations]

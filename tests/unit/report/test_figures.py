@@ -118,6 +118,15 @@ def test_the_legends_of_roc_curves_lie_over_nothing(tmp_path, saved, classes, pr
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["area 0.000"] * methods
 
 
+def test_a_class_that_no_slice_shows_has_no_area_in_its_roc_curve(tmp_path, saved):
+    nowhere = np.zeros(4, bool)
+    scores = presence_scores([Slices(nowhere, nowhere)], [np.array([0.1, 0.9, 0.2, 0.3])])
+    roc_picture([ClassEvaluation("auto", [], {"a": scores})], ["a"], tmp_path / "roc.png")
+    (figure,) = saved
+    assert figure.axes[0].get_legend() is None
+    assert (tmp_path / "roc.png").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "lines"),
     [
