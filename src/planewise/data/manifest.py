@@ -53,7 +53,7 @@ class Manifest:
     @property
     def is_of_predictions(self) -> bool:
         """Whether the label volumes that it names were predicted by a model."""
-        return self.command.split()[1:] in [[word] for word in PREDICTING]
+        return self.command.partition(" ")[2] in PREDICTING
 
 
 def named_weights(model: Path) -> str:

@@ -52,9 +52,10 @@ def measure_mito(options: MitoMeasure) -> int:
     cases = cases_of(volumes, options, problems)
     members = as_files_are_named(members, volumes)
     refuse_other_cases(members, volumes, problems, options)
-    output = options.output or _beside(options.labels[0])
+    default = _beside(options.labels[0])
+    output = options.output or default
     inputs = [*volumes.values(), *(path for case in cases for path in case.inputs)]
-    refuse_folder_of_inputs(inputs, output, "--output", _beside(options.labels[0]))
+    refuse_folder_of_inputs(inputs, output, "--output", default)
     decisive = options.model_dump(mode="json", include=DECISIVE)
     decisive["references"] = [text.partition("=")[0] for text in options.reference]
     if options.classes is not None:
